@@ -142,9 +142,11 @@ typedef struct hone_rope_args {
  * lse (H, N) = log sum exp of the scaled scores of each row, kept for the backward.
  * Sequence s has query rows [cu_q[s], cu_q[s+1]) and key rows [cu_k[s],
  * cu_k[s+1]); when a sequence has more keys than queries, the queries are its
- * last ones (decoding with a cache). seg_q (N) int32 is cu_q of the own sequence
- * per query row, for compositions; keys and queries are the same rows whenever
- * the core lets an op be composed for training.
+ * last ones (decoding with a cache). Rows in no sequence give o = 0, lse = -inf
+ * and gradients of 0.
+ * first_key, last_key (N) say the same per query row, for compositions: row i
+ * attends to key rows first_key[i]..last_key[i] (window not counted; last below
+ * first: none). When M == N, keys and queries are the same rows (training).
  * backward: dq, dk, dv = gradients, from o, lse, do. */
 typedef struct hone_attention_args {
     uint32_t struct_size;
@@ -154,7 +156,8 @@ typedef struct hone_attention_args {
                               sequences at the end are empty */
     int64_t max_q, max_k;  /* longest sequence's rows, at most */
     hone_tensor q, k, v;   /* in (N, H, D), (M, K, D), (M, K, D); any row stride */
-    hone_tensor cu_q, cu_k; /* in int32 */
+    hone_tensor cu_q, cu_k; /* in int32 (n_sequences + 1) */
+    hone_tensor first_key, last_key; /* in int32 (N); buf 0: not to be composed */
     hone_tensor o, lse;    /* forward out, backward in; lse.buf 0: not wanted */
     hone_tensor d_o;       /* backward in (N, H, D) */
     hone_tensor dq, dk, dv; /* backward out */
@@ -189,12 +192,13 @@ typedef struct hone_linear_args {
 
 /* Loss head: logits = h w^T in chunks of rows that are never stored whole.
  *   nll_n = log sum exp(logits_n) - logits_n[target_n]
- *   loss (1) += sum over n < count of weight * nll_n
+ *   loss (1) += sum over n < count of weight_n * nll_n   (weight.buf 0: all 1)
  *   dh (N, C)    = grad of (scale * that sum); rows at and above count: untouched
  *   dw (V, C) += the same for w (buf 0: frozen)
- *   nll (N), buf 0: not wanted, gets every row's nll_n.
- * dh.buf 0: loss only (evaluation). Composed or fused, the scratch buffer is the
- * caller's: logits of one chunk, (chunk rows, V) float32. */
+ *   nll (N), buf 0: not wanted, gets nll_n of the rows below count.
+ * dh.buf 0: loss only (evaluation), dw.buf is 0 too. A target outside [0, V) gives an
+ * error or a NaN loss. Composed or fused, the scratch buffer is the caller's: logits
+ * of one chunk, (chunk rows, V) float32. */
 typedef struct hone_loss_args {
     uint32_t struct_size;
     int32_t count;      /* supervised rows, <= N */
@@ -203,6 +207,7 @@ typedef struct hone_loss_args {
     hone_weight *w; /* (V, C) */
     hone_tensor h;      /* in (N, C), the supervised rows only, gathered */
     hone_tensor target; /* in (N) int32 */
+    hone_tensor weight; /* in (N) */
     hone_tensor loss;   /* inout (1) */
     hone_tensor nll;    /* out (N)  */
     hone_tensor dh, dw; /* out, inout */

@@ -46,8 +46,9 @@ static inline uint32_t hone_dtype_size(uint32_t dtype)
  * MIN MAX  a < b ? a : b, a > b ? a : b (NaN in either gives b)
  * SIGN   -1, 0 or 1                 SIGMOID  1 / (1 + exp(-a))
  * INDEX  this element's position along dimension idx (exact below 2^24)
- * RANDOM uniform in [0, 1): 24 bits of Philox at (run's seed, stream idx,
- *        linear element index + run's offset)
+ * RANDOM uniform in [0, 1): n = linear element index + run's offset; the high 24
+ *        bits of word n % 4 of Philox 4x32-10 with key = run's seed and counter =
+ *        (n / 4, stream idx), low words first
  * BITS   the unsigned code number of this element in packed buffer idx (a flat
  *        u8 buffer, `aux` = 2, 4 or 8 bits per code, high bits of a byte first)
  * LUT    lut[idx + int(a)], index clamped to the table
