@@ -1,0 +1,94 @@
+/*
+ * train.h - the door of core/train: the run from a loaded model and dataset to a tuned one.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef CORE_TRAIN_TRAIN_H
+#define CORE_TRAIN_TRAIN_H
+
+#include "core/base/base.h"
+#include "core/data/data.h"
+#include "core/model/model.h"
+#include "core/plugin/plugin.h"
+
+#define SCHEDULE_CONSTANT 0
+#define SCHEDULE_LINEAR 1
+#define SCHEDULE_COSINE 2
+
+typedef struct train_options { /* option rows: train_option_rows, section "train" */
+    int64_t method;      /* enum "lora|full"                                        */
+    const char *out;     /* run folder: checkpoints, adapter, metrics.jsonl         */
+    int64_t seq_len, batch, accumulate;
+    bool packing;        /* off: rows padded to seq_len, as in the paper            */
+    bool shuffle;        /* off: rows in the given order                            */
+    double epochs;       /* fractions allowed                                       */
+    int64_t steps;       /* 0: from epochs; else optimizer steps in all             */
+    double lr;
+    int64_t schedule;    /* enum "constant|linear|cosine"                           */
+    double warmup;       /* < 1: share of the steps; else steps                     */
+    double min_lr;       /* share of lr the schedule ends at                        */
+    double weight_decay;
+    double clip;         /* norm of all gradients; 0: off                           */
+    int64_t seed;
+    double val_split;    /* share of rows set aside; 0: none                        */
+    const char *val;     /* or a dataset of its own                                 */
+    int64_t eval_every;  /* optimizer steps; 0: at every epoch's end                */
+    int64_t patience;    /* evaluations without improvement before an early stop; 0: never */
+    int64_t save_every;  /* optimizer steps; 0: at every epoch's end                */
+    int64_t keep;        /* checkpoints kept besides the best                       */
+    int64_t log_every;
+    bool resume;         /* go on from the last checkpoint if there is one (default true) */
+    bool fresh;          /* full only: start from random weights                    */
+    int64_t save_dtype;  /* full only: enum "fp32|bf16|fp16"                        */
+} train_options;
+extern const hone_option train_option_rows[];
+
+/* What a schedule multiplies lr with at step (from 1) of `steps`: warm-up from 0 in equal
+ * steps, then constant, linear or half-cosine down to min_lr: equal to transformers'
+ * get_*_schedule_with_warmup at (step - 1). [any] */
+double schedule_factor(int64_t schedule, int64_t step, int64_t steps, int64_t warmup, double min_lr);
+
+/* Live figures; borrowed for the call. */
+typedef struct train_progress {
+    int64_t step, steps, epoch;
+    double loss, lr, grad_norm, tokens_per_second, eta_seconds;
+    double val_loss;        /* NaN until known */
+    double seconds;         /* since the run started (this process) */
+    int64_t learned_tokens; /* supervised tokens so far */
+    int64_t host_bytes;     /* resident */
+} train_progress;
+
+typedef struct train_result {
+    int64_t steps, epochs;
+    double first_loss, last_loss;      /* training */
+    double best_val, first_val;        /* NaN: no validation set */
+    int64_t best_step;
+    const char *stopped;               /* "done", "early stop", "interrupted" */
+    double seconds, tokens_per_second;
+    int64_t model_bytes, peak_host_bytes;
+} train_result;
+
+typedef struct train_hooks {
+    void *ctx;
+    void (*on_step)(void *ctx, const train_progress *p);  /* may be NULL */
+    const volatile int *stop;   /* nonzero: finish the step, save, return HONE_ERR_CANCELLED */
+} train_hooks;
+
+/* Train m on d. optimizer: component name ("adamw"), with its options as JSON or NULL.
+ * The run folder gets:
+ *   checkpoint-<step>/  params, optimizer state, position, config: complete or absent
+ *   adapter/ or model/  the result (best checkpoint when there is validation)
+ *   metrics.jsonl       one object per logged step, appended, cut back on resume
+ *   run.json            config, hashes of inputs, kernel choices, documents, result
+ * Locked against a second run. NaN or infinite loss: HONE_ERR_NUMERIC naming the step and the
+ * sample, last good checkpoint kept. provenance: merged into what is saved. */
+HONE_MUST_CHECK hone_status train_run(model *m, dataset *train, dataset *val,
+    const train_options *o, const char *optimizer, const json_t *optimizer_options,
+    registry *plugins, const json_t *config, const json_t *provenance, const train_hooks *hooks,
+    train_result *result, hone_error *err);
+
+/* Mean nll over the supervised tokens of d, in packed batches; also used by exam and score. */
+HONE_MUST_CHECK hone_status train_evaluate(model *m, const dataset *d, int64_t seq_len,
+    int64_t batch_rows, double *mean_nll, int64_t *n_tokens, hone_error *err);
+
+#endif /* CORE_TRAIN_TRAIN_H */
