@@ -31,10 +31,11 @@ void *mem_new(size_t n, size_t size);
  * is *cap; grows by half. New elements are zeroed. False: no memory, *p as it was. */
 HONE_MUST_CHECK bool mem_grow(void *p, size_t *cap, size_t need, size_t size);
 
-char *mem_strdup(const char *text); /* NULL when there is no memory, or for NULL */
+char *mem_strdup(const char *s); /* NULL when there is no memory, or for NULL */
 char *mem_strndup(const char *p, size_t n);
 
-/* Anonymous resident memory of this process, now and at its highest, bytes. */
+/* Anonymous resident memory of this process, bytes: now, and the highest that a call
+ * of either function has seen (the kernel keeps no such record: sample during work). */
 int64_t mem_resident(void);
 int64_t mem_resident_peak(void);
 
@@ -193,8 +194,12 @@ double clock_now(void);
 
 /* Threads this process may use: the allowed cores, cut by the cgroup's quota; at least 1. */
 int cpu_count(void);
+/* Make cpu_count() say n (--threads); 0: what the machine allows. [main] */
+void cpu_count_set(int n);
 
-/* Run body over [0, n) in pieces of at least grain on cpu_count() threads. */
+/* Run body over [0, n) in pieces of at least grain on cpu_count() threads. Pieces depend
+ * on n, grain and cpu_count() alone, and start at multiples of grain. Calls from inside
+ * a body, or while another thread uses the pool, run on the calling thread. */
 void parallel_for(int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi),
     void *arg);
 

@@ -123,6 +123,7 @@ static inline hone_status hone_prefix(hone_error *err, const char *format, ...)
 {
     char old[sizeof err->message];
     va_list args;
+    size_t at, k;
     int n;
     if (!err)
         return HONE_ERR_STATE;
@@ -130,9 +131,14 @@ static inline hone_status hone_prefix(hone_error *err, const char *format, ...)
     va_start(args, format);
     n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        (void)snprintf(err->message + n, sizeof err->message - (size_t)n, ": %.*s",
-            (int)(sizeof old - 1), old);
+    if (n >= 0 && (size_t)n + 2 < sizeof err->message) {
+        at = (size_t)n;
+        err->message[at++] = ':';
+        err->message[at++] = ' ';
+        for (k = 0; old[k] && at + 1 < sizeof err->message; k++)
+            err->message[at++] = old[k];
+        err->message[at] = '\0';
+    }
     return err->code;
 }
 

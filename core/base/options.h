@@ -1,0 +1,17 @@
+/*
+ * options.h - private to core/base: what options.c and options_show.c share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef CORE_BASE_OPTIONS_H
+#define CORE_BASE_OPTIONS_H
+
+#include "hone/option.h"
+
+/* Bytes that a row of this type fills in the config struct; 0: no such type. */
+size_t option_size(uint32_t type);
+
+/* The bounds of an integer row, without the rounding of a double at the ends. */
+void option_range(const hone_option *row, int64_t *lo, int64_t *hi);
+
+#endif /* CORE_BASE_OPTIONS_H */
