@@ -16,6 +16,7 @@
 
 #include "core/base/base.h"
 #include "core/data/data.h"
+#include "core/model/ops.h" /* part of this door: optimizers run through it */
 #include "core/plugin/plugin.h"
 #include "hone/hone.h"
 
@@ -185,9 +186,8 @@ typedef struct param {
 } param;
 size_t model_param_count(const model *m);
 const param *model_param(const model *m, size_t i);
-/* The device and its queue, for the optimizer's programs. See ops.h. */
-struct ops;
-struct ops *model_ops(model *m);
+/* The device and its queue, for the optimizer's programs. Borrowed. See ops.h. */
+ops *model_ops(model *m);
 
 /* Forward and backward of one micro-batch: gradients += scale * d(sum of nll). *loss gets
  * the sum of nll over the batch's n_learned targets when the queue is drained by

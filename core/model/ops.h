@@ -11,7 +11,7 @@
  * Argument structs are those of hone/device.h; struct_size is filled in here, so
  * callers write  ops_swiglu(o, (hone_swiglu_args){ .gate = g, .up = u, .y = y }, err).
  *
- * Private to room model.
+ * Part of the room's door: model.h includes it, and other rooms include model.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -71,10 +71,20 @@ typedef struct train_result {
 typedef struct train_hooks {
     void *ctx;
     void (*on_step)(void *ctx, const train_progress *p);  /* may be NULL */
-    const volatile int *stop;   /* nonzero: finish the step, save, return HONE_ERR_CANCELLED */
+    const volatile int *stop;   /* nonzero: finish the step, save, return HONE_ERR_CANCELLED
+                                   with *result filled; may be NULL */
 } train_hooks;
 
+/* Rows that can meet in one micro-batch of seq_len * batch tokens at most, whatever the
+ * order of an epoch: the max_sequences to open the model with. val may be NULL. [any] */
+int64_t train_max_sequences(const dataset *train, const dataset *val, int64_t seq_len,
+    int64_t batch);
+
 /* Train m on d. optimizer: component name ("adamw"), with its options as JSON or NULL.
+ * val: the validation set; when it is NULL or empty and o->val_split is above 0, rows are
+ * moved from train into it (a NULL val: into a set of the run's own).
+ * config: what the run was asked for, section by section, as JSON; may be NULL. A run that
+ * is resumed must have the same, but for what changes no number (train.out, train.keep, ...).
  * The run folder gets:
  *   checkpoint-<step>/  params, optimizer state, position, config: complete or absent
  *   adapter/ or model/  the result (best checkpoint when there is validation)
