@@ -246,6 +246,10 @@ void dataset_finish(dataset *d);
 HONE_MUST_CHECK hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer *t,
     const chat_template *c, hone_error *err);
 
+/* The same from bytes of a JSONL dataset; o->path is not read. name: for messages. */
+HONE_MUST_CHECK hone_status dataset_load_bytes(dataset *out, const dataset_options *o, const char *p,
+    size_t n, const char *name, const tokenizer *t, const chat_template *c, hone_error *err);
+
 /* Set aside about `share` of the rows (at least one when share > 0 and n > 1), chosen by
  * seed, whole documents together when `by_file`. */
 HONE_MUST_CHECK hone_status dataset_split(dataset *train, dataset *val, double share, uint64_t seed,

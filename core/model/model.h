@@ -175,6 +175,9 @@ HONE_MUST_CHECK hone_status model_open(model **out, backend *b, const model_opti
     hone_error *err);
 void model_close(model *m);
 const llama_config *model_config(const model *m);
+/* Refuse a vocabulary that is larger than the embedding, naming both sizes. */
+HONE_MUST_CHECK hone_status model_check_tokenizer(const model *m, const tokenizer *t,
+    hone_error *err);
 int64_t model_bytes(const model *m);      /* device bytes: all buffers */
 
 /* A parameter that trains: value, gradient, and its optimizer group. */
