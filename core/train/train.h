@@ -78,7 +78,7 @@ typedef struct train_hooks {
 /* Rows that can meet in one micro-batch of seq_len * batch tokens at most, whatever the
  * order of an epoch: the max_sequences to open the model with. val may be NULL. [any] */
 int64_t train_max_sequences(const dataset *train, const dataset *val, int64_t seq_len,
-    int64_t batch);
+    int64_t batch_rows);
 
 /* Train m on d. optimizer: component name ("adamw"), with its options as JSON or NULL.
  * val: the validation set; when it is NULL or empty and o->val_split is above 0, rows are
