@@ -5,6 +5,7 @@ Reads tests/golden/templates/*.jinja, each the template of a family as its token
 <out>/templates/cases.json: {"<template>": [case, ...]}. A case holds messages, add_generation_prompt, bos_token, eos_token,
 date (where the template says the day), enable_thinking (where given), and either text or error.
 """
+import json
 import os
 import random
 import shutil
@@ -123,7 +124,12 @@ def main():
         if common.wanted(args, name):
             made[name] = list(cases(name, template, args.seed))
             print(f"{name}: {len(made[name])} cases, {sum('error' in c for c in made[name])} refused")
-    common.write_json(os.path.join(out, "cases.json"), made)
+    with open(os.path.join(out, "cases.json"), "w", encoding="utf-8") as f:  # one case a line
+        f.write("{")
+        for i, (name, rows) in enumerate(made.items()):
+            lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            f.write(f"{',' * (i > 0)}\n{json.dumps(name)}: [\n{lines}\n]")
+        f.write("\n}\n")
 
 
 if __name__ == "__main__":
