@@ -148,6 +148,8 @@ HONE_MUST_CHECK hone_status options_set_json(options *o, const char *name, const
 HONE_MUST_CHECK hone_status options_set_object(options *o, const json_t *object,
     const char *const *skip, hone_error *err);
 bool options_given(const options *o, const char *name);
+/* Bytes that a row of this type fills in the config struct; 0: no such type. */
+size_t options_size(uint32_t type);
 /* The whole config as JSON, defaults included; a new reference. */
 json_t *options_to_json(const options *o);
 /* "--section.name TYPE  help [default]" lines for --help, and a Markdown table. */

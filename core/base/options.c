@@ -28,7 +28,7 @@ typedef union value {
     hone_list list;
 } value;
 
-size_t option_size(uint32_t type)
+size_t options_size(uint32_t type)
 {
     static const size_t size[] = {
         [HONE_OPT_BOOL] = sizeof(bool),      [HONE_OPT_I64] = sizeof(int64_t),
@@ -333,7 +333,7 @@ static hone_status parse_json(const hone_option *row, const char *at, const json
 
 static void store(options *o, size_t i, const value *v, void *owned)
 {
-    memcpy((char *)o->config + o->table[i].offset, v, option_size(o->table[i].type));
+    memcpy((char *)o->config + o->table[i].offset, v, options_size(o->table[i].type));
     free(o->owned[i]);
     o->owned[i] = owned;
 }
@@ -369,7 +369,7 @@ static hone_status set_default(options *o, size_t i, hone_error *err)
     value v = { .list = { NULL, 0 } };
     void *owned = NULL;
     hone_status status;
-    if (!option_size(row->type))
+    if (!options_size(row->type))
         return hone_fail(err, HONE_ERR_FORMAT, "%s: unknown option type %u", at.p, row->type);
     if (row->type == HONE_OPT_ENUM && !(row->choices && row->choices[0]))
         return hone_fail(err, HONE_ERR_FORMAT, "%s: an enum without choices", at.p);

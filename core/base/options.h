@@ -8,9 +8,6 @@
 
 #include "hone/option.h"
 
-/* Bytes that a row of this type fills in the config struct; 0: no such type. */
-size_t option_size(uint32_t type);
-
 /* The bounds of an integer row, without the rounding of a double at the ends. */
 void option_range(const hone_option *row, int64_t *lo, int64_t *hi);
 

@@ -43,7 +43,7 @@ static json_t *value_to_json(const hone_option *row, const void *field)
     } v;
     json_t *array;
     uint64_t i;
-    memcpy(&v, field, option_size(row->type));
+    memcpy(&v, field, options_size(row->type));
     switch (row->type) {
     case HONE_OPT_BOOL:
         return json_boolean(v.b);

@@ -75,10 +75,12 @@ typedef struct plugin_dir {
 } plugin_dir;
 
 /* Read the notes of all *.so in, first id wins:
- *   dirs (--plugin-dir), $HONE_PLUGIN_PATH (absolute components only; ignored when the
- *   process has raised privileges), $XDG_DATA_HOME/hone/plugins, /usr/local/lib/hone/plugins,
- *   the folder of the installation, and for an uninstalled hone the plugins/ of its
- *   build folder, which is recognised by the marker that the build leaves there.
+ *   dirs (--plugin-dir)
+ *   $HONE_PLUGIN_PATH   absolute components only; ignored with raised privileges
+ *   $XDG_DATA_HOME/hone/plugins, by default ~/.local/share/hone/plugins
+ *   the build folder    of a hone that was not installed (search.c says how it is known)
+ *   /usr/local/lib/hone/plugins
+ *   the folder of the installation
  * Never the working folder. A bad file is a problem, not a failure. */
 HONE_MUST_CHECK hone_status registry_open(registry **out, const char *const *dirs, size_t n_dirs,
                                           hone_error *err);
@@ -157,7 +159,8 @@ const hone_host *plugin_host(void);
 
 /* Offer `table` under id (a literal) to plugins that ask host->service(id); NULL withdraws it.
  * Borrowed until withdrawn. */
-void host_offer_service(const char *id, const void *table);
+bool host_offer_service(const char *id,
+                        const void *table); /* false: the table of services is full */
 
 /* What host->cancelled() answers. [any], and safe in a signal handler. */
 void host_cancel(bool cancelled);
