@@ -6,16 +6,19 @@ Writes <out>/tokenizers/strings.bin.gz and a folder per tokenizer: its files as 
   ids.bin.gz          every string, without special tokens: a count and the ids, all LEB128
   ids_special.bin.gz  the first 2,000 with special tokens
   decoded.bin.gz      the first 2,000 decoded again, special tokens kept: u32 LE length and bytes
+  ids_parsed.bin.gz   where there is only a tokenizer.model: the first 2,000 with special tokens in the text recognised
   chat.json           conversations through the folder's chat template: messages, text, ids
 
 Byte-level vocabularies come from the BPE trainer of `tokenizers`. Those with byte fallback come from sentencepiece and are
 converted as transformers converts Llama's: every split of a piece into two pieces is a merge, in the order of the scores.
 `llama2_first` and `llama1` come from the trainer of `tokenizers` instead.
 """
+import collections
 import io
 import json
 import os
 import random
+import re
 import shutil
 
 import common
@@ -25,6 +28,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import sentencepiece
 import tokenizers
 import transformers
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 import strings
@@ -59,14 +63,26 @@ def sequence(kind, *steps):
 
 # ---- vocabularies ---------------------------------------------------------------------------------------------------
 
-def train_bpe(pre, normalizer, seed, size, special=(), limit=None, **model):
+def common_letters(lines, count):
+    """The lines without all but their most frequent characters (the trainer's own limit breaks ties by chance)."""
+    frequency = collections.Counter(c for line in lines for c in line)
+    kept = {c for c, _ in sorted(frequency.items(), key=lambda p: (-p[1], p[0]))[:count]}
+    return ["".join(c for c in line if c in kept) for line in lines]
+
+
+def train_bpe(pre, normalizer, seed, size, special=(), letters=None, **model):
     """A vocabulary {piece: id} and merges [(left, right)] by the trainer of `tokenizers`."""
     tokenizer = Tokenizer(models.BPE(**model))
     tokenizer.pre_tokenizer = pre
     if normalizer is not None:
         tokenizer.normalizer = normalizer
-    more = dict(limit_alphabet=limit) if limit else dict(initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator(strings.training_text(seed), trainers.BpeTrainer(
+    lines = list(strings.training_text(seed))
+    more = {}
+    if letters:
+        lines = common_letters(lines, letters)
+    else:
+        more["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(
         vocab_size=size, special_tokens=list(special), show_progress=False, **more))
     trained = json.loads(tokenizer.to_str())["model"]
     return trained["vocab"], [tuple(m) for m in trained["merges"]]
@@ -298,7 +314,7 @@ def llama2_legacy(seed):
 
 def train_llama(seed):
     """A vocabulary with byte fallback by the trainer of `tokenizers`, each word apart, rare letters left to bytes."""
-    vocab, merges = train_bpe(pre_tokenizers.Metaspace(), None, seed, SPM_SIZE, LLAMA_SPECIAL + BYTES, limit=500,
+    vocab, merges = train_bpe(pre_tokenizers.Metaspace(), None, seed, SPM_SIZE, LLAMA_SPECIAL + BYTES, letters=500,
                               unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     return with_runs_of_spaces(vocab, merges)
 
@@ -441,13 +457,33 @@ class Answers:
         if os.path.exists(os.path.join(folder, "tokenizer.json")):
             self.hf = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         else:
-            self.hf, self.sp = None, sentencepiece.SentencePieceProcessor(
-                model_file=os.path.join(folder, "tokenizer.model"))
+            with open(os.path.join(folder, "tokenizer.model"), "rb") as f:
+                model = sentencepiece_model_pb2.ModelProto.FromString(f.read())
+            self.hf = None
+            self.sp = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+            model.normalizer_spec.add_dummy_prefix = False
+            self.sp_inside = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
 
     def encode(self, text, special=False):
         if self.hf:
             return self.hf.encode(text, add_special_tokens=special).ids
         return [1] * special + self.sp.encode(text)
+
+    def encode_chat(self, text):
+        """A rendered conversation: its special tokens are in the text.
+
+        Where there is only a tokenizer.model, <s>, </s> and <unk> are cut out first, and only what begins the text gets
+        the space that sentencepiece puts before (transformers' slow LlamaTokenizer with "legacy": false).
+        """
+        if self.hf:
+            return self.encode(text)
+        ids = []
+        for i, part in enumerate(re.split("(<s>|</s>|<unk>)", text)):
+            if i % 2:
+                ids.append(self.sp.piece_to_id(part))
+            elif part:
+                ids += (self.sp if i == 0 else self.sp_inside).encode(part)
+        return ids
 
     def decode(self, ids):
         return self.hf.decode(ids, skip_special_tokens=False) if self.hf else self.sp.decode(ids)
@@ -474,7 +510,7 @@ def chat_cases(config, answers):
                                                  add_generation_prompt=prompt, date_string="26 Jul 2024")
             except Exception as error:  # what a template refuses is in templates/cases.json
                 continue
-            yield dict(messages=messages, add_generation_prompt=prompt, text=text, ids=answers.encode(text))
+            yield dict(messages=messages, add_generation_prompt=prompt, text=text, ids=answers.encode_chat(text))
 
 
 def make(family, args, texts):
@@ -497,6 +533,8 @@ def make(family, args, texts):
     ids = [answers.encode(text) for text in texts]
     save_ids(os.path.join(folder, "ids.bin.gz"), ids)
     save_ids(os.path.join(folder, "ids_special.bin.gz"), [answers.encode(text, True) for text in texts[:FIRST]])
+    if model:
+        save_ids(os.path.join(folder, "ids_parsed.bin.gz"), [answers.encode_chat(text) for text in texts[:FIRST]])
     decoded = [answers.decode(row) for row in ids[:FIRST]]
     strings.save(os.path.join(folder, "decoded.bin.gz"), decoded)
     if "chat_template" in config:
