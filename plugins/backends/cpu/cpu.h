@@ -1,0 +1,159 @@
+/*
+ * cpu.h - what the files of the CPU device share.
+ *
+ * Ops run to their end inside the call; a queue only carries what a thread needs
+ * for itself: scratch memory and the matrix products made so far. Kernels are
+ * built for three instruction sets (kernels.h) and chosen once.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef CPU_H
+#define CPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "hone/device.h"
+#include "kernels.h"
+
+#define CPU_ALIGN 64
+
+/* The rows of the component. */
+typedef struct cpu_config {
+    int64_t threads;   /* 0: what the process may use */
+    int64_t memory_mb; /* 0: what the machine has */
+    int64_t kernels;   /* index into "auto|v1|v3|v4" */
+} cpu_config;
+
+/* A handle is a slot and a generation, so that a stale one is an error and not
+ * somebody else's memory. Chunks of slots never move: readers take no lock. */
+typedef struct cpu_slot {
+    void *p; /* owned */
+    uint64_t bytes;
+    uint32_t generation, kind; /* kind 0: free; HONE_MEM_*; CPU_PROGRAM */
+} cpu_slot;
+
+#define CPU_PROGRAM 100u
+#define CPU_CHUNK 256u
+#define CPU_CHUNKS 4096u
+
+struct hone_dev {
+    const hone_host *host; /* borrowed */
+    const cpu_kernels *k;  /* static   */
+    int threads;
+    uint64_t limit, used;        /* bytes of buffers */
+    pthread_mutex_t lock;        /* for what follows */
+    cpu_slot *chunk[CPU_CHUNKS]; /* owned */
+    uint32_t n_slots, next_free;
+};
+
+typedef struct cpu_products cpu_products; /* product.c */
+
+struct hone_queue {
+    hone_dev *dev; /* borrowed */
+    void *scratch; /* owned */
+    uint64_t scratch_bytes;
+    cpu_products *products; /* owned */
+};
+
+/* ------------------------------------------------------------------ device.c */
+
+/* Memory until the next cpu_scratch() of this queue, CPU_ALIGN aligned; NULL: none. */
+void *cpu_scratch(hone_queue *q, uint64_t bytes);
+
+/* ------------------------------------------------------------------- slots.c */
+
+hone_status cpu_slot_add(hone_dev *dev, void *p, uint64_t bytes, uint32_t kind, uint64_t *handle,
+                         hone_error *err);
+/* The slot, or NULL when the handle is not (or no longer) one of ours. */
+cpu_slot *cpu_slot_of(const hone_dev *dev, uint64_t handle);
+/* Forget the handle and give back what it held; NULL for a stale one. */
+void *cpu_slot_take(hone_dev *dev, uint64_t handle, uint64_t *bytes, uint32_t *kind);
+
+/* ---------------------------------------------------------------- parallel.c */
+
+/* The one thread runtime of the process is the OpenMP library oneDNN runs on. */
+void cpu_parallel_setup(int threads);
+/* body over [0, n) in at most `threads` contiguous pieces of at least grain;
+ * thread numbers are below hone_dev.threads. */
+void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
+                  void (*body)(void *arg, int64_t lo, int64_t hi, int thread), void *arg);
+/* One call per item, items handed out in order to whoever is free. */
+void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t item, int thread),
+              void *arg);
+int cpu_threads_allowed(void);
+
+/* -------------------------------------------------------------------- view.c */
+
+/* A checked view: memory, and the stride of dimension 0 in elements. */
+typedef struct cpu_view {
+    void *p;
+    int64_t row;
+} cpu_view;
+
+#define CPU_DENSE 0u
+#define CPU_ROWS 1u     /* dimension 0 may have any stride that keeps rows apart */
+#define CPU_OPTIONAL 2u /* buf 0 is fine: p is NULL */
+
+/* Is every element of t inside its buffer? *p is the first one. */
+hone_status cpu_resolve(const hone_dev *dev, const hone_tensor *t, const char *what, void **p,
+                        hone_error *err);
+/* ... and of this dtype and shape (-1: any), dense. */
+hone_status cpu_want(const hone_dev *dev, const hone_tensor *t, const char *what, uint32_t dtype,
+                     uint32_t flags, uint32_t rank, const int64_t *shape, cpu_view *view,
+                     hone_error *err);
+/* index (n) in [0, limit)? */
+hone_status cpu_check_index(const int32_t *index, int64_t n, int64_t limit, const char *what,
+                            hone_error *err);
+/* "(4, 8)" */
+const char *cpu_shape_text(char *buf, size_t cap, uint32_t rank, const int64_t *shape);
+
+/* An argument struct of this plugin's time, or HONE_ERR_ARG. */
+#define CPU_ARGS(args, err)                                                                 \
+    do {                                                                                    \
+        if (!(args) || (args)->struct_size < sizeof *(args))                                \
+            return hone_fail(err, HONE_ERR_ARG, "cpu: %s: struct_size is %u, expected %zu", \
+                             __func__, (args) ? (unsigned)(args)->struct_size : 0u,         \
+                             sizeof *(args));                                               \
+    } while (0)
+
+/* ----------------------------------------------------------------- product.c */
+
+/* d (m, n) = alpha a (m, k) b (k, n) + bias + beta d in float32. Row and column
+ * strides of a and b in elements, one of the two is 1; d's rows are dense. */
+typedef struct cpu_product {
+    const float *a, *b, *bias; /* bias (n) or NULL */
+    float *d;
+    int64_t m, n, k;
+    int64_t a_row, a_col, b_row, b_col, d_row;
+    float alpha, beta;
+} cpu_product;
+
+hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err);
+void cpu_products_free(hone_queue *q);
+
+/* ------------------------------------------------------------------ the ops */
+
+hone_status cpu_copy(hone_queue *q, const hone_tensor *dst, const hone_tensor *src,
+                     hone_error *err);
+hone_status cpu_fill(hone_queue *q, const hone_tensor *dst, double value, hone_error *err);
+hone_status cpu_gemm(hone_queue *q, const hone_gemm_args *args, hone_error *err);
+hone_status cpu_elementwise(hone_queue *q, const hone_ew_args *args, hone_error *err);
+hone_status cpu_reduce(hone_queue *q, const hone_reduce_args *args, hone_error *err);
+hone_status cpu_gather_rows(hone_queue *q, const hone_rows_args *args, hone_error *err);
+hone_status cpu_scatter_add_rows(hone_queue *q, const hone_rows_args *args, hone_error *err);
+hone_status cpu_rmsnorm(hone_queue *q, const hone_rmsnorm_args *args, hone_error *err);
+hone_status cpu_rmsnorm_bwd(hone_queue *q, const hone_rmsnorm_args *args, hone_error *err);
+hone_status cpu_rope(hone_queue *q, const hone_rope_args *args, hone_error *err);
+hone_status cpu_attention(hone_queue *q, const hone_attention_args *args, hone_error *err);
+hone_status cpu_attention_bwd(hone_queue *q, const hone_attention_args *args, hone_error *err);
+hone_status cpu_swiglu(hone_queue *q, const hone_swiglu_args *args, hone_error *err);
+hone_status cpu_swiglu_bwd(hone_queue *q, const hone_swiglu_args *args, hone_error *err);
+hone_status cpu_linear(hone_queue *q, const hone_linear_args *args, hone_error *err);
+hone_status cpu_loss(hone_queue *q, const hone_loss_args *args, hone_error *err);
+
+hone_status cpu_ew_compile(hone_dev *dev, const hone_ew_program *program, hone_kernel *kernel,
+                           hone_error *err);
+void cpu_ew_free(hone_dev *dev, hone_kernel kernel);
+
+#endif /* CPU_H */

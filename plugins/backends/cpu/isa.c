@@ -1,0 +1,43 @@
+/*
+ * isa.c - which of the three builds of the kernels this processor runs.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels.h"
+
+#define SET(suffix)                                                                       \
+    extern const cpu_exact cpu_exact_##suffix;                                            \
+    extern const cpu_rows cpu_rows_##suffix;                                              \
+    extern const cpu_tile cpu_tile_##suffix;                                              \
+    static const cpu_kernels kernels_##suffix = { "x86-64-" #suffix, &cpu_exact_##suffix, \
+                                                  &cpu_rows_##suffix, &cpu_tile_##suffix }
+
+SET(v1);
+SET(v3);
+SET(v4);
+
+/* The features of the psABI levels that matter to these loops; GCC 12 knows the
+ * levels by name, clang 14 does not. */
+static int has_v3(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+static int has_v4(void)
+{
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+const cpu_kernels *cpu_kernels_choose(int64_t wanted)
+{
+    const struct {
+        const cpu_kernels *k;
+        int here;
+    } set[] = { { &kernels_v1, 1 }, { &kernels_v3, has_v3() }, { &kernels_v4, has_v4() } };
+    if (wanted >= 1 && wanted <= 3)
+        return set[wanted - 1].here ? set[wanted - 1].k : NULL;
+    return set[2].here ? set[2].k : set[1].here ? set[1].k : set[0].k;
+}

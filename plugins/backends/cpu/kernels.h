@@ -1,0 +1,100 @@
+/*
+ * kernels.h - the loops of the CPU device, built once per instruction set.
+ *
+ * kern_exact.c keeps to the letter of IEEE (elementwise programs are equal to the
+ * bit on every device); kern_rows.c and kern_tile.c may contract a product and a
+ * sum into one rounding. Nothing here allocates, checks or knows a tensor.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+
+#include "hone/ew.h"
+
+/* Elements an elementwise program works on at a time: its registers stay in L1. */
+#define EW_BLOCK 256
+
+#define CPU_DTYPES 9 /* HONE_F32 .. HONE_F64, 0 unused */
+
+/* EW_BLOCK elements; d is none of a, b, c. */
+typedef void cpu_ew_op(float *restrict d, const float *restrict a, const float *restrict b,
+                       const float *restrict c);
+
+/* CPU_ISA is v1, v3 or v4 in a kernel file: cpu_exact_v4 and so on. */
+#define CPU_ISA_JOIN(prefix, isa) prefix##isa
+#define CPU_ISA_EXPAND(prefix, isa) CPU_ISA_JOIN(prefix, isa)
+#define CPU_ISA_NAME(prefix) CPU_ISA_EXPAND(prefix, CPU_ISA)
+
+/* kern_exact.c */
+typedef struct cpu_exact {
+    cpu_ew_op *op[HONE_EW_END]; /* NULL: not a function of registers alone */
+    void (*load[CPU_DTYPES])(float *restrict d, const void *restrict s, int64_t n);
+    void (*store[CPU_DTYPES])(void *restrict d, const float *restrict s, int64_t n);
+    /* d[i] = RANDOM at counter first + i */
+    void (*random)(float *d, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
+    double (*sum)(const float *x, int64_t n);
+    float (*max)(const float *x, int64_t n); /* NaN when there is one; -inf for n == 0 */
+} cpu_exact;
+
+/* kern_rows.c: one row each */
+typedef struct cpu_rows {
+    float (*sum_squares)(const float *x, int64_t n);
+    void (*norm)(float *y, const float *x, const float *w, float rstd, int64_t n);
+    /* dx [=|+=] rstd (dy w - x rstd^2 mean(dy w x)); dw += dy x rstd unless NULL */
+    void (*norm_bwd)(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                     float rstd, int64_t n, int accumulate);
+    /* x (2 half), sign 1 forward, -1 back */
+    void (*rope)(float *x, const float *cosine, const float *sine, int64_t half, float sign);
+    void (*swiglu)(float *y, const float *gate, const float *up, int64_t n);
+    void (*swiglu_bwd)(float *dgate, float *dup, const float *dy, const float *gate,
+                       const float *up, int64_t n);
+    /* the largest of x, and sum exp(x - largest) */
+    float (*log_sum)(const float *x, int64_t n, double *sum);
+    /* x = factor exp(x - lse) */
+    void (*softmax)(float *x, int64_t n, float lse, float factor);
+    float (*dot)(const float *a, const float *b, int64_t n);
+    /* y[j] = dot(x, w + j stride) for 4 rows of w at once */
+    void (*dot4)(float *y, const float *x, const float *w, int64_t stride, int64_t n);
+    void (*axpy)(float *y, const float *x, float alpha, int64_t n);  /* y += alpha x */
+    void (*scale)(float *y, const float *x, float alpha, int64_t n); /* y = alpha x  */
+} cpu_rows;
+
+/* kern_tile.c: attention. Up to TILE_Q queries are the lanes of a tile. */
+#define TILE_Q 64
+#define TILE_K 64
+
+typedef struct cpu_tile {
+    /* c (m, n) [=|+=] a (m, k) b (k, n): any strides of a; rows of b and c dense,
+     * n a multiple of TILE_N, b and c readable and writable that far. */
+    void (*multiply)(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_col,
+                     const float *b, int64_t b_row, int64_t m, int64_t n, int64_t k,
+                     int accumulate);
+    /* One step of the online softmax. s (keys, n): scores in, exp(scale s - largest)
+     * out. largest, sum, shrink (n): state; what was summed before is to be multiplied
+     * by shrink. Rows of s are TILE_Q apart, n is a multiple of TILE_N. */
+    void (*softmax_step)(float *s, int64_t keys, int64_t n, float scale, float *largest, float *sum,
+                         float *shrink);
+    /* p = exp(scale p - lse), dp = scale p (dp - delta), both (keys, n) */
+    void (*softmax_back)(float *p, float *dp, int64_t keys, int64_t n, float scale,
+                         const float *lse, const float *delta);
+    /* d (cols, n) = s (rows, cols) transposed, 0 in columns from rows on */
+    void (*transpose)(float *d, int64_t n, const float *s, int64_t s_row, int64_t rows,
+                      int64_t cols);
+} cpu_tile;
+
+#define TILE_N 16 /* floats; no instruction set has wider lanes */
+
+typedef struct cpu_kernels {
+    const char *name; /* "x86-64-v4" */
+    const cpu_exact *exact;
+    const cpu_rows *rows;
+    const cpu_tile *tile;
+} cpu_kernels;
+
+/* isa.c: the best set this processor has, or the one named (index into CPU_ISA_CHOICES,
+ * 0: choose); NULL when the processor does not have it. */
+#define CPU_ISA_CHOICES "auto|v1|v3|v4"
+const cpu_kernels *cpu_kernels_choose(int64_t wanted);
+
+#endif /* CPU_KERNELS_H */

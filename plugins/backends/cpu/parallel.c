@@ -1,0 +1,103 @@
+/*
+ * parallel.c - loops over threads.
+ *
+ * oneDNN as Debian builds it runs on libgomp. A second set of threads beside it
+ * would fight for the same cores, so our loops run on libgomp too, through
+ * GOMP_parallel(), the entry that `#pragma omp parallel` compiles to (libgomp
+ * manual, "Implementing PARALLEL construct"). Called by name it needs no OpenMP
+ * support of the compiler: clang without its own runtime builds this as well.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "cpu.h"
+
+extern void GOMP_parallel(void (*body)(void *arg), void *arg, unsigned threads, unsigned flags);
+extern int omp_get_thread_num(void);
+extern int omp_get_num_threads(void);
+extern void omp_set_num_threads(int n);
+
+void cpu_parallel_setup(int threads)
+{
+    omp_set_num_threads(threads);
+}
+
+typedef struct range_job {
+    int64_t n;
+    void (*body)(void *arg, int64_t lo, int64_t hi, int thread);
+    void *arg;
+} range_job;
+
+static void range_run(void *arg)
+{
+    const range_job *job = arg;
+    const int64_t n = omp_get_num_threads(), i = omp_get_thread_num();
+    const int64_t lo = job->n / n * i + (job->n % n < i ? job->n % n : i);
+    const int64_t hi = lo + job->n / n + (i < job->n % n);
+    if (lo < hi)
+        job->body(job->arg, lo, hi, (int)i);
+}
+
+void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
+                  void (*body)(void *arg, int64_t lo, int64_t hi, int thread), void *arg)
+{
+    range_job job = { n, body, arg };
+    const int64_t pieces = grain > 0 ? n / grain : n;
+    const int64_t threads = pieces < dev->threads ? pieces : dev->threads;
+    if (n <= 0)
+        return;
+    if (threads <= 1)
+        body(arg, 0, n, 0);
+    else
+        GOMP_parallel(range_run, &job, (unsigned)threads, 0);
+}
+
+typedef struct each_job {
+    atomic_llong next;
+    int64_t n;
+    void (*body)(void *arg, int64_t item, int thread);
+    void *arg;
+} each_job;
+
+static void each_run(void *arg)
+{
+    each_job *job = arg;
+    const int thread = omp_get_thread_num();
+    int64_t i;
+    while ((i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->n)
+        job->body(job->arg, i, thread);
+}
+
+void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t item, int thread),
+              void *arg)
+{
+    each_job job = { 0, n, body, arg };
+    if (n <= 0)
+        return;
+    if (n == 1 || dev->threads == 1)
+        for (int64_t i = 0; i < n; i++)
+            body(arg, i, 0);
+    else
+        GOMP_parallel(each_run, &job, (unsigned)(n < dev->threads ? n : dev->threads), 0);
+}
+
+/* Cores of the affinity mask, cut by the quota of the control group (v2). */
+int cpu_threads_allowed(void)
+{
+    cpu_set_t set;
+    long long quota = 0, period = 0;
+    int n = 1;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!sched_getaffinity(0, sizeof set, &set))
+        n = CPU_COUNT(&set);
+    if (f && fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
+        const long long whole = quota / period;
+        n = whole < 1 ? 1 : whole < n ? (int)whole : n;
+    }
+    if (f)
+        fclose(f);
+    return n < 1 ? 1 : n;
+}
