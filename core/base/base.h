@@ -114,7 +114,8 @@ HONE_MUST_CHECK hone_status dir_lock(const char *dir, int *fd, hone_error *err);
 /* --------------------------------------------------------------------- JSON */
 
 /* Jansson, plus places: a parse error says file, line and column. Depth is
- * limited and duplicate keys are refused. *out is the caller's (json_decref). */
+ * limited, duplicate keys are refused, a whole number beyond int64 becomes a real. *out is
+ * the caller's (json_decref). */
 HONE_MUST_CHECK hone_status json_read(json_t **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status json_parse(json_t **out, const char *p, size_t n, const char *what,
     hone_error *err);

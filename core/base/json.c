@@ -45,10 +45,39 @@ static bool depth_ok(const char *p, size_t n, int *line, int *column)
     return true;
 }
 
+/* A copy in which whole numbers that no int64 holds end in ".0", and so become reals. Published
+ * tokenizer configs have such: "model_max_length": 1000000000000000019884624838656. */
+static bool widen_integers(text *out, const char *p, size_t n)
+{
+    bool in_string = false;
+    size_t i = 0;
+    while (i < n) {
+        size_t end = i + 1;
+        if (in_string) {
+            if (p[i] == '\\' && end < n)
+                end++;
+            else if (p[i] == '"')
+                in_string = false;
+        } else if (p[i] == '"') {
+            in_string = true;
+        } else if (p[i] == '-' || (p[i] >= '0' && p[i] <= '9')) {
+            while (end < n && strchr("0123456789+-.eE", p[end]) && p[end])
+                end++;
+        }
+        text_add(out, p + i, end - i);
+        if (!in_string && end - i > 18 && !memchr(p + i, '.', end - i) &&
+            !memchr(p + i, 'e', end - i) && !memchr(p + i, 'E', end - i))
+            text_puts(out, ".0");
+        i = end;
+    }
+    return !out->failed;
+}
+
 hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, hone_error *err)
 {
     json_error_t e;
     json_t *root;
+    text wide = { 0 };
     int line = 1, column = 1;
     char *c;
     if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
@@ -59,6 +88,9 @@ hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, 
         return hone_fail(err, HONE_ERR_LIMIT, "%s:%d:%d: nested deeper than %d", what, line, column,
                          MAX_DEPTH);
     root = json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (!root && json_error_code(&e) == json_error_numeric_overflow && widen_integers(&wide, p, n))
+        root = json_loadb(wide.p, wide.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    text_finish(&wide);
     if (root) {
         *out = root;
         return HONE_OK;

@@ -1,0 +1,34 @@
+#!/bin/sh
+# bench.sh - what `./dev bench` runs: ops against this machine's ceilings, tokenizers, and a LoRA
+# step at about 10 M and 100 M parameters. --peers also runs PyTorch + PEFT and Hugging
+# Face tokenizers, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
+set -eu
+cd "$(dirname "$0")/.."
+peers=""
+if [ "${1:-}" = --peers ]; then
+    venv=${HONE_PEERS:-.venv-peers}
+    [ -x "$venv/bin/python" ] || {
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q torch transformers peft tokenizers numpy
+    }
+    peers=$venv/bin/python
+fi
+
+echo "== ops, against the ceilings measured in the same run"
+build/tests/bench/bench_ops
+echo "== tokenizers, one core"
+build/tests/bench/bench_tokenizer
+[ -z "$peers" ] || "$peers" tools/bench/peer_tokenizers.py
+
+folder=$(mktemp -d /tmp/hone-bench-model-XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+for shape in "10M 512 4 12" "100M 512 2 5"; do
+    # shellcheck disable=SC2086
+    set -- $shape
+    echo "== LoRA step, $1 parameters, $3 rows of $2 tokens"
+    build/tests/bench/bench_step write "$folder/$1" "$1"
+    for round in 1 2; do
+        build/tests/bench/bench_step run "$folder/$1" "$2" "$3" "$4"
+        [ -z "$peers" ] || "$peers" tools/bench/peer_lora.py "$folder/$1" "$2" "$3" "$4" sdpa
+    done
+done
