@@ -98,6 +98,7 @@ HONE_MUST_CHECK hone_status tokenizer_train(const char *dir, const hone_str *tex
 #define ROLE_SYSTEM 1
 #define ROLE_USER 2
 #define ROLE_ASSISTANT 3
+const char *role_name(uint32_t role); /* "raw", "system", "user", "assistant" */
 
 typedef struct message { /* strings borrowed */
     uint32_t role;       /* ROLE_* */
@@ -112,7 +113,9 @@ typedef struct chat_template chat_template;
 /* choice: NULL or "auto" = the model's own files (tokenizer_config.json, chat_template.jinja
  * or .json in model_dir), refused with a list of names when not recognised;
  * "plain", "llama2", "llama3", "llama31", "chatml", "mistral", "alpaca", ... = that row;
- * a path = the user's own template file (see docs/templates.md). t is borrowed. */
+ * a path = the user's own template file (see docs/templates.md). t is borrowed.
+ * HONE_ERR_NOTFOUND: the model's files hold no template (a base model; raw text needs
+ * none); HONE_ERR_UNSUPPORTED: they hold one that no row renders alike. */
 HONE_MUST_CHECK hone_status chat_template_open(chat_template **out, const char *choice,
     const char *model_dir, const tokenizer *t, hone_error *err);
 void chat_template_close(chat_template *c);
@@ -129,12 +132,22 @@ typedef struct span {
     size_t start, end;
 } span;
 
+/* A piece of the rendered text that one role has: its marks, or (content) its words. */
+typedef struct rendered_part {
+    size_t start, end;
+    uint32_t role;
+    bool content;
+} rendered_part;
+
 typedef struct rendered { /* start from { 0 } */
     text text;            /* as apply_chat_template(tokenize=False)       */
     span *spans;          /* owned; supervised ranges, ascending, disjoint */
     size_t n_spans, cap_spans;
     span *ends;           /* owned; of each learned turn, its end-of-turn mark */
     size_t n_ends, cap_ends;
+    rendered_part *parts; /* owned; the whole text, ascending, without gaps */
+    size_t n_parts, cap_parts;
+    size_t n_left_out;    /* turns (or thoughts of earlier turns) that the template drops */
 } rendered;
 void rendered_finish(rendered *r);
 
@@ -162,24 +175,31 @@ typedef struct sample_segment {
     uint64_t src_off, src_len;
 } sample_segment;
 
-typedef struct sample {
+typedef struct sample { /* start from { 0 } */
     char *id;     /* owned: SHA-256 of content, 16 hex digits */
     char *file;   /* owned, NULL when imported without one */
     char *recipe; /* owned, or NULL */
-    sample_segment *segments;
-    size_t n_segments;
+    sample_segment *segments; /* owned */
+    size_t n_segments, cap_segments;
     int32_t *ids, *labels; /* owned; rows that came as token ids; else NULL */
     size_t n_ids;
 } sample;
 void sample_finish(sample *s);
+/* Append a segment; text is copied. */
+HONE_MUST_CHECK hone_status sample_add(sample *s, uint32_t role, bool learn, hone_str content,
+    uint64_t src_off, uint64_t src_len, hone_error *err);
+/* Fill s->id from roles, texts and what is learned. */
+HONE_MUST_CHECK hone_status sample_identify(sample *s, hone_error *err);
+/* Appends one line without its newline; text must be UTF-8. */
 HONE_MUST_CHECK hone_status sample_to_json(const sample *s, text *line, hone_error *err);
 
 /* Read a dataset, calling visit once per sample in file order. The shape is found by
  * keys in the first row and must hold for all: hone's own (segments), alpaca
  * (instruction, input, output), sharegpt (conversations), messages,
  * prompt/completion (also question/answer), text, token rows (input_ids, labels);
- * CSV by its header row, for alpaca, prompt/completion and text. Errors name file and
- * line. *shape (may be NULL) gets the shape's name. */
+ * CSV by its header row, for alpaca, prompt/completion and text. One JSON object a line, or
+ * one JSON array of them; compressed (gzip, xz, bzip2, zstd) or not. Errors name file and
+ * line. *shape (may be NULL) gets the shape's name. docs/datasets.md has the keys. */
 HONE_MUST_CHECK hone_status dataset_read(const char *path,
     hone_status (*visit)(void *ctx, const sample *s, int64_t line, hone_error *err), void *ctx,
     const char **shape, hone_error *err);
@@ -214,6 +234,7 @@ typedef struct dataset_options {
     int64_t over_long;     /* OVERLONG_* */
     bool raw_bos, raw_eos; /* raw rows: add them when the tokenizer has them */
     bool learn_prompt;     /* pairs: supervise everything */
+    bool keep_duplicates;  /* count them, but train on them */
     const char *date;      /* for templates; NULL: the clock's */
 } dataset_options;
 
@@ -222,6 +243,9 @@ typedef struct dataset_report {
     int64_t samples, rows;         /* read; after splitting */
     int64_t overlong_split, overlong_skipped;
     int64_t empty, duplicate;      /* left out: no text; same ids and labels as an earlier row */
+    int64_t masked;                /* left out: rows without a single learned token */
+    int64_t special_in_text;       /* samples whose own words spell special tokens */
+    int64_t template_left_out;     /* samples of which the template drops a turn or thoughts */
     int64_t bad_bytes;             /* not UTF-8, taken as U+FFFD */
     int64_t tokens, learned;       /* of all rows */
     int64_t longest;               /* tokens */
@@ -236,13 +260,15 @@ typedef struct dataset {
     row *rows; /* owned */
     size_t n, cap;
     dataset_report report;
-    char hash[65]; /* of ids and labels in order */
+    int32_t max_id; /* the highest id in any row: below the model's embedding rows */
+    char hash[65];  /* of ids and labels in order */
 } dataset;
 void dataset_finish(dataset *d);
 
 /* Read, render, tokenize, mask, prove. Refuses: no sample, no supervised token, a
  * learned turn whose end-of-turn is not supervised, a doubled BOS, a pad
- * token that hides EOS; over-long rows by over_long. Messages name file and line. */
+ * token that hides EOS; over-long rows by over_long. Messages name file and line.
+ * c may be NULL when every row is raw text or token ids. */
 HONE_MUST_CHECK hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer *t,
     const chat_template *c, hone_error *err);
 
@@ -250,8 +276,9 @@ HONE_MUST_CHECK hone_status dataset_load(dataset *out, const dataset_options *o,
 HONE_MUST_CHECK hone_status dataset_load_bytes(dataset *out, const dataset_options *o, const char *p,
     size_t n, const char *name, const tokenizer *t, const chat_template *c, hone_error *err);
 
-/* Set aside about `share` of the rows (at least one when share > 0 and n > 1), chosen by
- * seed, whole documents together when `by_file`. */
+/* Move about `share` of the rows (at least one when share > 0 and n > 1) to val, chosen by
+ * seed; both keep their order. Whole documents go together when that comes near the
+ * share, pieces of one sample always. */
 HONE_MUST_CHECK hone_status dataset_split(dataset *train, dataset *val, double share, uint64_t seed,
     hone_error *err);
 

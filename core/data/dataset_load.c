@@ -1,0 +1,589 @@
+/*
+ * dataset_load.c - samples to rows of token ids, with the proofs of design promise 2.
+ *
+ * Samples are read in order, tokenized many at once, and taken over in order
+ * again, so that the result is the same at any number of threads. Whatever does
+ * not become a row is counted and named; a row that would train the wrong thing
+ * stops the run.
+ *
+ * Labels say what is learned: for raw text everything, for turns the answer and
+ * its end, for token rows what they bring. The first token of a row is never
+ * predicted, whatever its label.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "core/data/dataset.h"
+#include "core/data/template.h"
+
+#include <stdlib.h>
+
+#define CHUNK_JOBS 512 /* samples tokenized together */
+#define CHUNK_BYTES ((size_t)4 << 20)
+#define NAMED_LINES 20 /* of dataset_report.named */
+
+/* One sample on its way to a row. */
+typedef struct job {
+    sample s; /* owned */
+    int64_t line, bad_bytes;
+    bool empty;
+    row r;           /* owned */
+    uint8_t *roles;  /* owned, r.n: whose token it is */
+    int32_t special; /* a special token that the sample's own words spell, or -1 */
+    bool left_out;   /* the template drops a turn of it, or thoughts */
+    hone_error err;
+} job;
+
+/* Rows seen, by 128 bits of the hash of ids and labels; open addressing. */
+typedef struct seen_row {
+    uint64_t key[2];
+    int64_t line; /* 0: free */
+} seen_row;
+
+typedef struct loader {
+    const dataset_options *o;
+    const char *name; /* borrowed: of the dataset, for messages */
+    const tokenizer *t;
+    const chat_template *c;
+    dataset *d;
+    job *jobs; /* owned, CHUNK_JOBS */
+    size_t n_jobs, bytes;
+    seen_row *seen; /* owned, n_slots (a power of two) */
+    size_t n_seen, n_slots;
+    int64_t n_named;
+    int64_t eos_learned, eos_hidden; /* EOS after learned tokens of token rows */
+} loader;
+
+HONE_PRINTF(3, 4)
+static void name_row(loader *l, int64_t line, const char *format, ...)
+{
+    char why[400];
+    va_list args;
+    if (++l->n_named > NAMED_LINES)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    if (line)
+        text_printf(&l->d->report.named, "%s:%lld: %s\n", l->name, (long long)line, why);
+    else
+        text_printf(&l->d->report.named, "%s: %s\n", l->name, why);
+}
+
+static void job_finish(job *j)
+{
+    sample_finish(&j->s);
+    free(j->r.ids);
+    free(j->r.labels);
+    free(j->r.id);
+    free(j->r.file);
+    free(j->roles);
+    *j = (job){ 0 };
+}
+
+/* ------------------------------------------------------------------- one sample */
+
+static bool is_blank(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strchr(" \t\r\n\f\v", p[i]) || !p[i])
+            return false;
+    return true;
+}
+
+/* Nothing to learn but white space, though something was meant to be learned. */
+static bool sample_is_empty(const sample *s)
+{
+    bool asked = false;
+    if (s->ids)
+        return false;
+    for (size_t i = 0; i < s->n_segments; i++) {
+        if (!s->segments[i].learn)
+            continue;
+        asked = true;
+        if (!is_blank(s->segments[i].text, s->segments[i].n))
+            return false;
+    }
+    return asked || !s->n_segments;
+}
+
+static hone_status take_arrays(job *j, size_t n, hone_error *err)
+{
+    if (n > INT32_MAX)
+        return hone_fail(err, HONE_ERR_LIMIT, "a row of %zu tokens is too long", n);
+    j->r.ids = mem_new(n, sizeof *j->r.ids);
+    j->r.labels = mem_new(n, sizeof *j->r.labels);
+    j->roles = mem_new(n, 1);
+    if (!j->r.ids || !j->r.labels || !j->roles)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for a row of %zu tokens", n);
+    j->r.n = (int32_t)n;
+    return HONE_OK;
+}
+
+static hone_status row_of_ids(job *j, hone_error *err)
+{
+    const sample *s = &j->s;
+    const hone_status st = take_arrays(j, s->n_ids, err);
+    if (st)
+        return st;
+    memcpy(j->r.ids, s->ids, s->n_ids * sizeof *s->ids);
+    memcpy(j->r.labels, s->labels ? s->labels : s->ids, s->n_ids * sizeof *s->ids);
+    for (size_t i = 0; i < s->n_ids; i++)
+        j->r.paired |= j->r.labels[i] == LABEL_MASKED;
+    return HONE_OK;
+}
+
+/* Raw text: all segments as one text, BOS and EOS around it where asked for and not there
+ * already. */
+static hone_status row_of_text(const loader *l, job *j, hone_error *err)
+{
+    const int32_t bos = tokenizer_bos(l->t), eos = tokenizer_eos(l->t);
+    const sample *s = &j->s;
+    text all = { 0 };
+    tokens k = { 0 };
+    hone_status st = HONE_OK;
+    span *spans = mem_new(s->n_segments, sizeof *spans);
+    size_t n_spans = 0;
+    if (!spans) {
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for %zu segments", s->n_segments);
+        goto out;
+    }
+    for (size_t i = 0; i < s->n_segments; i++) {
+        const size_t start = all.n;
+        text_add(&all, s->segments[i].text, s->segments[i].n);
+        if (s->segments[i].learn)
+            spans[n_spans++] = (span){ start, all.n };
+    }
+    if ((st = text_status(&all, err)) ||
+        (st = tokenizer_encode(l->t, all.p ? all.p : "", all.n, ENCODE_SPECIAL, &k, &j->bad_bytes,
+                               err)))
+        goto out;
+    const bool has_bos = k.n && k.p[0].id == bos, has_eos = k.n && k.p[k.n - 1].id == eos;
+    const size_t front = l->o->raw_bos && tokenizer_adds_bos(l->t) && bos >= 0 && !has_bos;
+    const size_t back = l->o->raw_eos && eos >= 0 && !has_eos;
+    if ((st = take_arrays(j, front + k.n + back, err)))
+        goto out;
+    template_label(&k, spans, n_spans, j->r.labels + front);
+    for (size_t i = 0; i < k.n; i++) {
+        j->r.ids[front + i] = k.p[i].id;
+        const bool marker = (i == 0 && has_bos) || (i + 1 == k.n && has_eos);
+        if (tokenizer_is_special(l->t, k.p[i].id) && !marker)
+            j->special = k.p[i].id;
+    }
+    if (front)
+        j->r.ids[0] = j->r.labels[0] = bos;
+    if (back) { /* the end is learned when what it ends is */
+        const bool learned = s->n_segments && s->segments[s->n_segments - 1].learn;
+        j->r.ids[front + k.n] = eos;
+        j->r.labels[front + k.n] = learned ? eos : LABEL_MASKED;
+    }
+out:
+    text_finish(&all);
+    tokens_finish(&k);
+    free(spans);
+    return st;
+}
+
+/* Proof: each learned turn has an end-of-turn token, and it is learned. */
+static hone_status prove_ends(const loader *l, const job *j, const rendered *r, const tokens *k,
+                              hone_error *err)
+{
+    size_t n_stops, i = 0;
+    const int32_t *stops = chat_template_stops(l->c, &n_stops);
+    for (size_t e = 0; e < r->n_ends; e++) {
+        bool proved = false;
+        while (i < k->n && k->p[i].start < r->ends[e].start)
+            i++;
+        for (; i < k->n && k->p[i].start < r->ends[e].end; i++)
+            for (size_t s = 0; s < n_stops; s++)
+                proved |= k->p[i].id == stops[s] && j->r.labels[i] == stops[s];
+        if (!proved)
+            return hone_fail(
+                err, HONE_ERR_STATE,
+                "the end of learned turn %zu of %zu (\"%.*s\") is not learned: the model "
+                "would not learn to stop; use another template than %s",
+                e + 1, r->n_ends, (int)(r->ends[e].end - r->ends[e].start),
+                r->text.p + r->ends[e].start, chat_template_name(l->c));
+    }
+    return HONE_OK;
+}
+
+/* Whose token is it, and do the sample's own words spell a special token? */
+static void attribute(const loader *l, job *j, const rendered *r, const tokens *k)
+{
+    size_t p = 0;
+    for (size_t i = 0; i < k->n; i++) {
+        while (p + 1 < r->n_parts && k->p[i].start >= r->parts[p].end)
+            p++;
+        if (!r->n_parts)
+            continue;
+        j->roles[i] = (uint8_t)r->parts[p].role;
+        if (r->parts[p].content && tokenizer_is_special(l->t, k->p[i].id))
+            j->special = k->p[i].id;
+    }
+}
+
+static hone_status row_of_turns(const loader *l, job *j, hone_error *err)
+{
+    const sample *s = &j->s;
+    rendered r = { 0 };
+    tokens k = { 0 };
+    hone_status st = HONE_OK;
+    message *m = mem_new(s->n_segments, sizeof *m);
+    if (!m)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for %zu turns", s->n_segments);
+    for (size_t i = 0; i < s->n_segments; i++)
+        m[i] = (message){ s->segments[i].role,
+                          { s->segments[i].text, s->segments[i].n },
+                          !s->segments[i].learn };
+    if (!l->c) {
+        st =
+            hone_fail(err, HONE_ERR_ARG,
+                      "the row has roles and needs a chat template, and the model brings none; set "
+                      "template to a named one (plain, chatml, ...) or to a file of your own");
+        goto out;
+    }
+    if ((st = template_encode(l->c, m, s->n_segments, false, l->o->date, &r, &k, &j->bad_bytes,
+                              err)) ||
+        (st = take_arrays(j, k.n, err)))
+        goto out;
+    j->r.paired = 1;
+    j->left_out = r.n_left_out > 0;
+    for (size_t i = 0; i < k.n; i++)
+        j->r.ids[i] = k.p[i].id;
+    if (l->o->learn_prompt)
+        memcpy(j->r.labels, j->r.ids, k.n * sizeof *j->r.ids);
+    else
+        template_label(&k, r.spans, r.n_spans, j->r.labels);
+    attribute(l, j, &r, &k);
+    st = prove_ends(l, j, &r, &k, err);
+out:
+    free(m);
+    rendered_finish(&r);
+    tokens_finish(&k);
+    return st;
+}
+
+static hone_status make_row(const loader *l, job *j, hone_error *err)
+{
+    const int32_t bos = tokenizer_bos(l->t);
+    j->special = -1;
+    j->empty = sample_is_empty(&j->s);
+    if (j->empty)
+        return HONE_OK;
+    const hone_status st = j->s.ids                            ? row_of_ids(j, err)
+                           : j->s.segments[0].role == ROLE_RAW ? row_of_text(l, j, err)
+                                                               : row_of_turns(l, j, err);
+    if (!st && bos >= 0 && j->r.n > 1 && j->r.ids[0] == bos && j->r.ids[1] == bos)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "the row starts with two BOS tokens (id %d): its text brings one of its own; "
+            "take that out",
+            bos);
+    return st;
+}
+
+static void make_rows(void *arg, int64_t lo, int64_t hi)
+{
+    loader *l = arg;
+    for (int64_t i = lo; i < hi; i++) {
+        job *j = &l->jobs[i];
+        j->err = (hone_error){ 0 };
+        if (make_row(l, j, &j->err))
+            (void)hone_prefix(&j->err, "%s:%lld", l->name, (long long)j->line);
+    }
+}
+
+/* --------------------------------------------------------------------- taking over */
+
+static int32_t count_learned(const int32_t *labels, int32_t n)
+{
+    int32_t learned = 0;
+    for (int32_t i = 1; i < n; i++)
+        learned += labels[i] != LABEL_MASKED;
+    return learned;
+}
+
+/* The line of an earlier row with the same ids and labels, or 0 (now remembered);
+ * -1: no memory. */
+static int64_t find_duplicate(loader *l, const row *r, int64_t line)
+{
+    uint8_t digest[32];
+    uint64_t key[2];
+    sha256 h;
+    sha256_init(&h);
+    sha256_add(&h, r->ids, (size_t)r->n * sizeof *r->ids);
+    sha256_add(&h, r->labels, (size_t)r->n * sizeof *r->labels);
+    sha256_done(&h, digest);
+    memcpy(key, digest, sizeof key);
+    if (2 * (l->n_seen + 1) > l->n_slots) {
+        const size_t n = l->n_slots ? 2 * l->n_slots : 1024;
+        seen_row *bigger = mem_new(n, sizeof *bigger);
+        if (!bigger)
+            return -1;
+        for (size_t i = 0; i < l->n_slots; i++) {
+            if (!l->seen[i].line)
+                continue;
+            size_t at = l->seen[i].key[0] & (n - 1);
+            while (bigger[at].line)
+                at = (at + 1) & (n - 1);
+            bigger[at] = l->seen[i];
+        }
+        free(l->seen);
+        l->seen = bigger;
+        l->n_slots = n;
+    }
+    size_t at = key[0] & (l->n_slots - 1);
+    for (; l->seen[at].line; at = (at + 1) & (l->n_slots - 1))
+        if (l->seen[at].key[0] == key[0] && l->seen[at].key[1] == key[1])
+            return l->seen[at].line;
+    l->seen[at] = (seen_row){ { key[0], key[1] }, line };
+    l->n_seen++;
+    return 0;
+}
+
+/* A pad that is also EOS hides it when someone masked by id: see prove_eos(). */
+static void count_eos(loader *l, const row *r)
+{
+    const int32_t eos = tokenizer_eos(l->t);
+    for (int32_t i = 1; i < r->n; i++) {
+        if (r->ids[i] != eos)
+            continue;
+        l->eos_learned += r->labels[i] == eos;
+        l->eos_hidden += r->labels[i] == LABEL_MASKED && r->labels[i - 1] != LABEL_MASKED;
+    }
+}
+
+/* Append tokens [lo, hi) of the job's row. */
+static hone_status add_piece(loader *l, job *j, int32_t lo, int32_t hi, hone_error *err)
+{
+    dataset *d = l->d;
+    dataset_report *rep = &d->report;
+    const int32_t n = hi - lo, learned = count_learned(j->r.labels + lo, n);
+    row piece = { .n = n, .n_learned = learned, .paired = j->r.paired, .line = j->line };
+    if (!learned) {
+        rep->masked++;
+        name_row(l, j->line,
+                 "not one of the %d tokens of %s is learned (a role without answer, or all "
+                 "masked): left "
+                 "out",
+                 n, n == j->r.n ? "the row" : "a piece of the row");
+        return HONE_OK;
+    }
+    piece.ids = mem_new((size_t)n, sizeof *piece.ids);
+    piece.labels = mem_new((size_t)n, sizeof *piece.labels);
+    piece.id = mem_strdup(j->s.id);
+    piece.file = mem_strdup(j->s.file);
+    if (!piece.ids || !piece.labels || (j->s.id && !piece.id) || (j->s.file && !piece.file) ||
+        !mem_grow(&d->rows, &d->cap, d->n + 1, sizeof *d->rows)) {
+        free(piece.ids);
+        free(piece.labels);
+        free(piece.id);
+        free(piece.file);
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for row %zu of the dataset", d->n + 1);
+    }
+    memcpy(piece.ids, j->r.ids + lo, (size_t)n * sizeof *piece.ids);
+    memcpy(piece.labels, j->r.labels + lo, (size_t)n * sizeof *piece.labels);
+    d->rows[d->n++] = piece;
+    for (int32_t i = lo; i < hi; i++) {
+        rep->role_tokens[j->roles[i]]++;
+        rep->role_learned[j->roles[i]] += i > lo && j->r.labels[i] != LABEL_MASKED;
+        if (j->r.ids[i] > d->max_id)
+            d->max_id = j->r.ids[i];
+    }
+    rep->rows++;
+    rep->tokens += n;
+    rep->learned += learned;
+    if (n > rep->longest)
+        rep->longest = n;
+    if (j->s.ids && j->r.paired)
+        count_eos(l, &piece);
+    return HONE_OK;
+}
+
+static hone_status take_long(loader *l, job *j, hone_error *err)
+{
+    const int32_t n = j->r.n;
+    const int64_t len = l->o->seq_len;
+    int64_t how = l->o->over_long;
+    hone_status st = HONE_OK;
+    if (how == OVERLONG_DEFAULT)
+        how = j->r.paired ? OVERLONG_STOP : OVERLONG_SPLIT;
+    if (how == OVERLONG_STOP)
+        return hone_fail(
+            err, HONE_ERR_LIMIT,
+            "%s:%lld: the row has %d tokens, seq_len is %lld; set seq_len to %d or more, or "
+            "over_long to split (pieces are rows of their own) or skip",
+            l->name, (long long)j->line, n, (long long)len, n);
+    if (how == OVERLONG_SKIP) {
+        l->d->report.overlong_skipped++;
+        name_row(l, j->line, "%d tokens are more than seq_len (%lld): left out", n, (long long)len);
+        return HONE_OK;
+    }
+    l->d->report.overlong_split++;
+    name_row(l, j->line, "%d tokens are more than seq_len (%lld): split into %lld rows", n,
+             (long long)len, (long long)((n + len - 1) / len));
+    for (int64_t lo = 0; lo < n && !st; lo += len)
+        st = add_piece(l, j, (int32_t)lo, (int32_t)(lo + len < n ? lo + len : n), err);
+    return st;
+}
+
+static hone_status take_job(loader *l, job *j, hone_error *err)
+{
+    dataset_report *rep = &l->d->report;
+    rep->samples++;
+    if (j->err.code) {
+        if (err)
+            *err = j->err;
+        return j->err.code;
+    }
+    if (j->bad_bytes) {
+        rep->bad_bytes += j->bad_bytes;
+        name_row(l, j->line, "%lld bytes are no UTF-8: taken as U+FFFD", (long long)j->bad_bytes);
+    }
+    if (j->empty) {
+        rep->empty++;
+        name_row(l, j->line, "there is no text to learn: left out");
+        return HONE_OK;
+    }
+    if (j->special >= 0) {
+        const char *piece = tokenizer_piece(l->t, j->special);
+        rep->special_in_text++;
+        name_row(l, j->line, "its words spell the special token \"%s\", which takes effect",
+                 piece ? piece : "?");
+    }
+    if (j->left_out) {
+        rep->template_left_out++;
+        name_row(l, j->line, "the template %s leaves a turn of it out, or earlier thoughts",
+                 chat_template_name(l->c));
+    }
+    const int64_t before = find_duplicate(l, &j->r, j->line);
+    if (before < 0)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory to remember %zu rows", l->n_seen);
+    if (before) {
+        rep->duplicate++;
+        name_row(l, j->line, "the same as line %lld: %s", (long long)before,
+                 l->o->keep_duplicates ? "kept" : "left out");
+        if (!l->o->keep_duplicates)
+            return HONE_OK;
+    }
+    return j->r.n > l->o->seq_len ? take_long(l, j, err) : add_piece(l, j, 0, j->r.n, err);
+}
+
+static hone_status flush(loader *l, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    parallel_for((int64_t)l->n_jobs, 4, make_rows, l);
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        if (!st)
+            st = take_job(l, &l->jobs[i], err);
+        job_finish(&l->jobs[i]);
+    }
+    l->n_jobs = l->bytes = 0;
+    return st;
+}
+
+typedef struct load_visit {
+    loader *l;
+    const dataset_reader *r;
+} load_visit;
+
+static hone_status visit(void *ctx, sample *s, int64_t line, hone_error *err)
+{
+    const load_visit *v = ctx;
+    loader *l = v->l;
+    for (size_t i = 0; i < s->n_segments; i++)
+        l->bytes += s->segments[i].n;
+    l->bytes += s->n_ids * sizeof *s->ids;
+    l->jobs[l->n_jobs++] = (job){ .s = *s, .line = line, .bad_bytes = v->r->row_bad_bytes };
+    *s = (sample){ 0 };
+    return l->n_jobs == CHUNK_JOBS || l->bytes > CHUNK_BYTES ? flush(l, err) : HONE_OK;
+}
+
+/* -------------------------------------------------------------------------- proofs */
+
+static hone_status prove_rows(const loader *l, hone_error *err)
+{
+    const dataset_report *r = &l->d->report;
+    const char *path = l->name;
+    if (!r->samples)
+        return hone_fail(err, HONE_ERR_FORMAT, "%s: the dataset is empty: it has no rows", path);
+    if (!l->d->n && r->masked)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "%s: every row is masked: no token of %lld samples would be learned; give answers "
+            "(or labels other than %d)",
+            path, (long long)r->samples, LABEL_MASKED);
+    if (!l->d->n)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "%s: no row is left of %lld samples: %lld empty, %lld duplicate, %lld over-long "
+            "skipped",
+            path, (long long)r->samples, (long long)r->empty, (long long)r->duplicate,
+            (long long)r->overlong_skipped);
+    if (l->eos_hidden && !l->eos_learned)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "%s: no EOS (id %d) is learned, and %lld that follow learned tokens are masked: a "
+            "pad token equal to EOS hides it; label those EOS with their id",
+            path, tokenizer_eos(l->t), (long long)l->eos_hidden);
+    return HONE_OK;
+}
+
+static void name_unused(loader *l, const unused_keys *u)
+{
+    for (size_t i = 0; i < u->n; i++)
+        name_row(l, 0, "the %s%s%s of %lld rows is not read",
+                 strchr(u->key[i].name, ' ') ? "" : "key \"", u->key[i].name,
+                 strchr(u->key[i].name, ' ') ? "" : "\"", (long long)u->key[i].n);
+    if (u->others)
+        name_row(l, 0, "%lld more values under other keys are not read", (long long)u->others);
+    if (l->n_named > NAMED_LINES)
+        text_printf(&l->d->report.named, "... and %lld more\n",
+                    (long long)(l->n_named - NAMED_LINES));
+}
+
+hone_status dataset_load_bytes(dataset *out, const dataset_options *o, const char *p, size_t n,
+                               const char *name, const tokenizer *t, const chat_template *c,
+                               hone_error *err)
+{
+    dataset d = { .max_id = -1 };
+    loader l = { .o = o, .name = name, .t = t, .c = c, .d = &d };
+    dataset_reader r = { .name = name, .visit = visit };
+    load_visit v = { &l, &r };
+    hone_status st;
+    r.ctx = &v;
+    if (o->seq_len < 2 || o->seq_len > INT32_MAX)
+        return hone_fail(err, HONE_ERR_ARG, "seq_len is %lld, expected 2 to %d",
+                         (long long)o->seq_len, INT32_MAX);
+    l.jobs = mem_new(CHUNK_JOBS, sizeof *l.jobs);
+    if (!l.jobs)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory to load %s", name);
+    if ((st = dataset_reader_run(&r, p, n, err)) || (st = flush(&l, err)) ||
+        (st = prove_rows(&l, err)))
+        goto out;
+    name_unused(&l, &r.unused);
+    if ((st = text_status(&d.report.named, err)))
+        goto out;
+    dataset_rehash(&d);
+    *out = d;
+    d = (dataset){ 0 };
+out:
+    for (size_t i = 0; i < l.n_jobs; i++)
+        job_finish(&l.jobs[i]);
+    free(l.jobs);
+    free(l.seen);
+    dataset_finish(&d);
+    return st;
+}
+
+hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer *t,
+                         const chat_template *c, hone_error *err)
+{
+    file_map map;
+    hone_status st = file_map_open(&map, o->path, err);
+    if (st)
+        return st;
+    st = dataset_load_bytes(out, o, (const char *)map.p, map.n, o->path, t, c, err);
+    file_map_close(&map);
+    return st;
+}
