@@ -57,7 +57,7 @@ typedef struct hone_tokenizer_service {
     uint32_t struct_size, reserved;
     void *ctx;
     /* Tokens that text becomes, without BOS, EOS or template. Special-token
-     * spellings inside text count as plain text. [any] */
+     * spellings inside text count as plain text. Negative: no memory. [any] */
     int64_t (*count)(const struct hone_tokenizer_service *self, hone_str text);
 } hone_tokenizer_service;
 

@@ -28,7 +28,7 @@ typedef struct hone_block {
     hone_str lang;    /* of code; empty otherwise                       */
     uint64_t src_off; /* where in the document's bytes it came from ... */
     uint64_t src_len; /* ... and how long; both 0 when not known        */
-    uint64_t reserved;
+    uint64_t ordinal; /* number of an ordered list's item; 0 otherwise  */
 } hone_block;
 
 HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_block) == 64, "frozen");
