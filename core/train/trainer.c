@@ -82,12 +82,16 @@ static hone_status diverged(run *r, int64_t lo, int64_t hi, double loss, hone_er
                      step, what, name, kept);
 }
 
-static int64_t window_learned(const run *r, int64_t lo, int64_t hi)
+/* What the window holds, padding left out. */
+static void count_window(const run *r, int64_t lo, int64_t hi, int64_t *n, int64_t *learned)
 {
-    int64_t i, learned = 0;
-    for (i = r->plan.first[lo]; i < r->plan.first[hi]; i++)
-        learned += r->train->rows[r->plan.order[i]].n_learned;
-    return learned;
+    int64_t i;
+    *n = *learned = 0;
+    for (i = r->plan.first[lo]; i < r->plan.first[hi]; i++) {
+        const row *in = &r->train->rows[r->plan.order[i]];
+        *n += in->n;
+        *learned += in->n_learned;
+    }
 }
 
 static hone_status pass_and_update(run *r, int64_t lo, int64_t hi, int64_t learned, hone_error *err)
@@ -95,11 +99,10 @@ static hone_status pass_and_update(run *r, int64_t lo, int64_t hi, int64_t learn
     const int64_t step = r->s.step + 1;
     const double clip = r->o->clip;
     double sum = 0, loss, norm = 0;
-    int64_t micro, seen = 0;
+    int64_t micro;
     hone_status st = model_zero_grad(r->m, err);
     for (micro = lo; !st && micro < hi; micro++) {
         epoch_plan_batch(&r->plan, r->train, &r->order, micro, &r->batch);
-        seen += r->batch.n;
         if (r->batch.n_learned)
             st = model_train(r->m, &r->batch, (float)(1 / (double)learned), step, micro, err);
     }
@@ -120,9 +123,6 @@ static hone_status pass_and_update(run *r, int64_t lo, int64_t hi, int64_t learn
     if (isnan(r->s.first_loss))
         r->s.first_loss = loss;
     r->s.last_loss = loss;
-    r->s.tokens += seen;
-    r->tokens_here += seen;
-    r->s.learned += learned;
     return HONE_OK;
 }
 
@@ -147,12 +147,12 @@ static hone_status run_step(run *r, hone_error *err)
 {
     const double began = clock_now();
     double took;
-    int64_t lo, hi, learned;
+    int64_t lo, hi, n, learned;
     hone_status st = enter_epoch(r, err);
     if (st)
         return st;
     window(r, &lo, &hi);
-    learned = window_learned(r, lo, hi);
+    count_window(r, lo, hi, &n, &learned);
     if (learned)
         st = pass_and_update(r, lo, hi, learned, err);
     else
@@ -162,6 +162,9 @@ static hone_status run_step(run *r, hone_error *err)
     if (st)
         return st;
     r->s.rows += r->plan.first[hi] - r->plan.first[lo];
+    r->s.tokens += n;
+    r->s.learned += learned;
+    r->tokens_here += n;
     r->s.micro = hi;
     r->s.step++;
     took = clock_now() - began;
