@@ -81,8 +81,9 @@ typedef struct llama_config {
     int64_t layers, heads, kv_heads, head_dim;
     int64_t max_positions;
     int64_t window;         /* sliding window, 0: none */
-    int64_t window_from;    /* first layer the window applies to (Qwen2 max_window_layers) */
+    bool *windowed;         /* owned (layers): does the window apply; NULL while window is 0 */
     double eps;             /* of the norms */
+    double init_range;      /* standard deviation of fresh weights */
     bool tied;              /* lm_head is the embedding */
     bool qkv_bias, o_bias, mlp_bias, qk_norm;
     int32_t rope_type;      /* ROPE_* */
@@ -130,8 +131,8 @@ HONE_MUST_CHECK hone_status backend_open(backend **out, registry *plugins, const
 void backend_close(backend *b);
 const char *backend_spec(const backend *b);
 const hone_dev_info *backend_info(const backend *b);
-/* Compose every fused op from the seven: for tests. */
-void backend_set_compose(backend *b, bool compose);
+/* Compose every fused op from the seven, or not: for tests; before a model is opened on b. */
+HONE_MUST_CHECK hone_status backend_set_compose(backend *b, bool compose, hone_error *err);
 /* "op  path" lines: fused, composed. */
 void backend_print_paths(const backend *b, text *out);
 

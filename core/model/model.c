@@ -1,0 +1,264 @@
+/*
+ * model.c - opening and closing: config, adapter, plan, memory, weights, in that order.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/model/config.h"
+#include "core/model/impl.h"
+
+#define PREFILL 512 /* tokens fed to the cache at a time, at most */
+
+static int64_t max_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static hone_status check_options(const model_options *o, hone_error *err)
+{
+    if (o->seq_len < 0 || o->batch < 0 || o->max_sequences < 0 || o->context < 0 ||
+        (o->train && (o->seq_len < 1 || o->batch < 1)))
+        return hone_fail(err, HONE_ERR_ARG,
+                         "model: seq_len %lld, batch %lld, context %lld: expected 1 or more",
+                         (long long)o->seq_len, (long long)o->batch, (long long)o->context);
+    if (o->seq_len > INT32_MAX || o->batch > INT32_MAX || o->context > INT32_MAX / 2 ||
+        o->seq_len * o->batch > INT32_MAX / 2)
+        return hone_fail(err, HONE_ERR_LIMIT,
+                         "model: seq_len %lld x batch %lld or context %lld is too large",
+                         (long long)o->seq_len, (long long)o->batch, (long long)o->context);
+    if (o->train == TRAIN_FULL && (o->adapter || o->adapter_dir))
+        return hone_fail(err, HONE_ERR_ARG, "model: full fine-tuning takes no adapter");
+    if (o->train == TRAIN_LORA && !o->adapter && !o->adapter_dir)
+        return hone_fail(err, HONE_ERR_ARG, "model: LoRA needs an adapter, new or from a folder");
+    if (o->adapter && o->train != TRAIN_LORA)
+        return hone_fail(err, HONE_ERR_ARG, "model: a new adapter is only for training with LoRA");
+    return HONE_OK;
+}
+
+/* Full fine-tuning updates what is stored, in place. */
+static hone_status check_format(const model *m, hone_error *err)
+{
+    const char *format;
+    void *self;
+    const hone_weights *table = backend_format(m->backend, &format, &self);
+    if (m->train == TRAIN_FULL && table->dense != HONE_F32)
+        return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                         "full fine-tuning needs weights in fp32, not %s; LoRA works with %s",
+                         format, format);
+    return HONE_OK;
+}
+
+/* The adapter: from its folder where one is named, from options otherwise. */
+static hone_status read_adapter(model *m, const model_options *o, const char *dir, hone_error *err)
+{
+    hone_status st;
+    if (!dir && !o->adapter)
+        return HONE_OK;
+    m->adapter = mem_new(1, sizeof *m->adapter);
+    if (!m->adapter)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an adapter");
+    st = dir ? adapter_config_read(m->adapter, dir, err)
+             : adapter_config_from_options(m->adapter, o->adapter, err);
+    if (st != HONE_OK)
+        return st;
+    if (dir && o->adapter)
+        m->adapter->dropout = o->adapter->dropout;
+    m->dropout = m->train ? (float)m->adapter->dropout : 0;
+    return adapter_attach(m, err);
+}
+
+static hone_status alloc_rope(model *m, hone_error *err)
+{
+    const int64_t half = m->c.head_dim / 2, n = m->positions * half;
+    const uint64_t bytes = (uint64_t)n * sizeof(float);
+    float *tables = mem_new((size_t)n, 2 * sizeof *tables);
+    if (!tables)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for %lld rotary positions",
+                         (long long)m->positions);
+    rope_tables(&m->c, m->positions, tables, tables + n);
+    hone_status st = ops_alloc(m->o, &m->rope, 2 * bytes, err);
+    if (st == HONE_OK)
+        st = ops_upload(m->o, m->rope, 0, tables, 2 * bytes, err);
+    m->cos = hone_tensor_2d(m->rope, 0, HONE_F32, m->positions, half);
+    m->sin = hone_tensor_2d(m->rope, bytes, HONE_F32, m->positions, half);
+    plan_add(&m->plan, "rotary tables", 2 * bytes);
+    free(tables);
+    return st;
+}
+
+static hone_status alloc_cache(model *m, hone_error *err)
+{
+    if (!m->context)
+        return HONE_OK;
+    const uint64_t bytes =
+        (uint64_t)(2 * m->c.layers * m->context * m->c.dim[DIM_K]) * sizeof(float);
+    plan_add(&m->plan, "cache", bytes);
+    return ops_alloc(m->o, &m->cache, bytes, err);
+}
+
+static hone_status alloc_arena(model *m, hone_error *err)
+{
+    hone_status st = arena_plan(m, err);
+    if (st == HONE_OK)
+        st = ops_alloc(m->o, &m->buf, m->arena.bytes, err);
+    if (st != HONE_OK)
+        return st;
+    m->staging =
+        mem_new((size_t)(6 * (m->capacity + 16) + 2 * (m->max_sequences + 17)), sizeof *m->staging);
+    if (!m->staging)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a batch of %lld tokens",
+                         (long long)m->capacity);
+    return HONE_OK;
+}
+
+/* What composed ops need as scratch, so that the first step allocates nothing. */
+static hone_status reserve_scratch(model *m, hone_error *err)
+{
+    const int64_t *d = m->c.dim;
+    const ops_extent extent = { .tokens = m->capacity,
+                                .channels = max_of(d[DIM_C], d[DIM_Q]),
+                                .feed_forward = d[DIM_F],
+                                .heads = m->c.heads,
+                                .kv_heads = m->c.kv_heads,
+                                .head_dim = m->c.head_dim,
+                                .max_k = m->positions,
+                                .weight_elements = max_of(d[DIM_C], d[DIM_Q]) * d[DIM_F],
+                                .training = m->train != TRAIN_NONE };
+    const uint64_t bytes = ops_scratch_bytes(m->o, &extent);
+    plan_add(&m->plan, "composed ops", bytes);
+    return ops_reserve(m->o, bytes, err);
+}
+
+/* Which block the backward pass ends in, and how deep inside it. */
+static void find_lowest(model *m)
+{
+    m->first = m->c.layers;
+    m->lowest_stage = -1;
+    if (m->train == TRAIN_FULL)
+        m->first = 0;
+    if (m->train != TRAIN_LORA)
+        return;
+    for (int64_t l = m->c.layers; l-- > 0;) {
+        int lowest = STAGE_DOWN + 1;
+        for (int w = 0; w < W_COUNT; w++)
+            if (weight_at(m, l, w)->lora && stage_of(w) < lowest)
+                lowest = stage_of(w);
+        if (lowest > STAGE_DOWN)
+            continue;
+        m->first = l;
+        m->lowest_stage = lowest;
+    }
+}
+
+static hone_status fill(model *m, const model_options *o, hone_error *err)
+{
+    const char *dir = o->adapter && o->adapter->init ? o->adapter->init : o->adapter_dir;
+    hone_status st = llama_config_read(&m->c, o->dir, err);
+    if (st == HONE_OK)
+        st = check_format(m, err);
+    if (st != HONE_OK)
+        return st;
+    m->weights = mem_new((size_t)m->c.layers * W_COUNT, sizeof *m->weights);
+    m->dir = mem_strdup(o->dir);
+    if (!m->weights || !m->dir)
+        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", o->dir);
+    st = read_adapter(m, o, dir, err);
+    if (st == HONE_OK && m->train == TRAIN_FULL)
+        st = params_add_weights(m, err);
+    if (st == HONE_OK)
+        st = params_alloc(m, err);
+    if (st == HONE_OK)
+        st = weights_load(m, o->dir, o->fresh, err);
+    if (st == HONE_OK && m->adapter)
+        st = dir ? adapter_load(m, dir, err) : adapter_init(m, err);
+    if (st != HONE_OK)
+        return st;
+    find_lowest(m);
+    st = alloc_arena(m, err);
+    if (st == HONE_OK)
+        st = alloc_rope(m, err);
+    if (st == HONE_OK)
+        st = alloc_cache(m, err);
+    if (st == HONE_OK)
+        st = reserve_scratch(m, err);
+    if (st == HONE_OK && m->plan.failed)
+        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for its plan");
+    if (st == HONE_OK)
+        st = ops_sync(m->o, err);
+    return st;
+}
+
+hone_status model_open(model **out, backend *b, const model_options *o, hone_error *err)
+{
+    hone_status st = check_options(o, err);
+    if (st != HONE_OK)
+        return st;
+    model *m = mem_new(1, sizeof *m);
+    if (!m)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory");
+    m->backend = b;
+    m->o = backend_ops(b);
+    m->train = o->train;
+    m->seed = o->seed;
+    m->context = o->context;
+    m->capacity = max_of(o->seq_len * o->batch, o->context < PREFILL ? o->context : PREFILL);
+    m->capacity = max_of(m->capacity, 1);
+    m->max_sequences = max_of(o->max_sequences, 1);
+    m->positions = max_of(max_of(o->seq_len, o->context), 1);
+    st = fill(m, o, err);
+    if (st == HONE_OK) {
+        *out = m;
+        m = NULL;
+    }
+    model_close(m);
+    return st;
+}
+
+void model_close(model *m)
+{
+    if (!m)
+        return;
+    weights_free(m);
+    params_free(m);
+    ops_free(m->o, m->buf);
+    ops_free(m->o, m->rope);
+    ops_free(m->o, m->cache);
+    if (m->adapter)
+        adapter_config_finish(m->adapter);
+    free(m->adapter);
+    free(m->arena.block);
+    free(m->staging);
+    free(m->dir);
+    plan_finish(&m->plan);
+    llama_config_finish(&m->c);
+    free(m);
+}
+
+const llama_config *model_config(const model *m)
+{
+    return &m->c;
+}
+
+int64_t model_bytes(const model *m)
+{
+    return (int64_t)plan_total(&m->plan);
+}
+
+hone_status model_check_tokenizer(const model *m, const tokenizer *t, hone_error *err)
+{
+    const int64_t size = tokenizer_size(t), rows = m->c.dim[DIM_V];
+    if (size > rows)
+        return hone_fail(
+            err, HONE_ERR_STATE,
+            "the tokenizer has ids up to %lld, the embedding of %s has %lld rows: they "
+            "do not belong together",
+            (long long)size - 1, m->dir, (long long)rows);
+    return HONE_OK;
+}
+
+struct ops *model_ops(model *m)
+{
+    return m->o;
+}
