@@ -1,0 +1,149 @@
+/*
+ * generate.c - the cache, and answers from it one token at a time.
+ *
+ * The cache holds keys and values of everything fed so far, on the device. Feeding
+ * goes on behind it, in pieces that fit the arena; rewinding only forgets a count.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/model/impl.h"
+
+int64_t model_fed(const model *m)
+{
+    return m->fed;
+}
+
+void model_rewind(model *m, int64_t n)
+{
+    if (n >= 0 && n < m->fed)
+        m->fed = n;
+}
+
+hone_status model_feed(model *m, const int32_t *ids, size_t n, float *logits, hone_error *err)
+{
+    const int64_t start = m->fed;
+    hone_status st = HONE_OK;
+    if (!m->context)
+        return hone_fail(err, HONE_ERR_STATE, "model: it was opened without a generation cache");
+    if (!n)
+        return hone_fail(err, HONE_ERR_ARG, "model: nothing to feed, expected at least one token");
+    if (n > (uint64_t)(m->context - m->fed))
+        return hone_fail(err, HONE_ERR_LIMIT,
+                         "model: %zu tokens after %lld are more than the context of %lld", n,
+                         (long long)m->fed, (long long)m->context);
+    for (size_t i = 0; i < n && st == HONE_OK;) {
+        const size_t left = n - i;
+        const int64_t k = left < (uint64_t)m->capacity ? (int64_t)left : m->capacity;
+        pass p;
+        st = pass_begin_cached(m, &p, ids + i, k, err);
+        if (st == HONE_OK)
+            st = forward_blocks(m, &p, err);
+        if (st == HONE_OK && logits && i + (size_t)k == n) {
+            st = forward_logits(m, k - 1, 1, err);
+            if (st == HONE_OK)
+                st = ops_download(m->o, logits, m->buf, m->arena.logits,
+                                  (uint64_t)m->c.dim[DIM_V] * sizeof *logits, err);
+        }
+        if (st == HONE_OK)
+            m->fed += k;
+        i += (size_t)k;
+    }
+    if (st != HONE_OK)
+        m->fed = start; /* what is behind it counts as not written */
+    return st;
+}
+
+/* Everything one answer needs besides the model. */
+typedef struct answer {
+    float *logits;    /* owned (V) */
+    int32_t *history; /* owned: prompt and answer */
+    size_t n, cap;
+} answer;
+
+static hone_status answer_push(answer *a, tokens *out, int32_t id, hone_error *err)
+{
+    if (!mem_grow(&a->history, &a->cap, a->n + 1, sizeof *a->history) ||
+        !mem_grow(&out->p, &out->cap, out->n + 1, sizeof *out->p))
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an answer of %zu tokens",
+                         out->n);
+    a->history[a->n++] = id;
+    out->p[out->n++] = (token){ .id = id };
+    return HONE_OK;
+}
+
+static bool is_stop(int32_t id, const int32_t *stops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (stops[i] == id)
+            return true;
+    return false;
+}
+
+/* Choose from a->logits; a NaN would make any choice look like one. */
+static hone_status choose(const model *m, answer *a, const sampling *s, uint64_t draw, int32_t *id,
+                          hone_error *err)
+{
+    const int64_t vocab = m->c.dim[DIM_V];
+    for (int64_t i = 0; i < vocab; i++)
+        if (isnan(a->logits[i]))
+            return hone_fail(err, HONE_ERR_NUMERIC, "model: the logit of token %lld is no number",
+                             (long long)i);
+    *id = sample_token(a->logits, vocab, s, a->history, a->n, draw);
+    if (*id < 0)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory to choose among %lld tokens",
+                         (long long)vocab);
+    return HONE_OK;
+}
+
+hone_status model_generate(model *m, const int32_t *prompt, size_t n, const sampling *s,
+                           const int32_t *stops, size_t n_stops,
+                           hone_status (*on_token)(void *ctx, int32_t id, hone_error *err),
+                           void *ctx, tokens *out, const char **reason, hone_error *err)
+{
+    answer a = { .logits = mem_new((size_t)m->c.dim[DIM_V], sizeof *a.logits) };
+    const char *why = "length";
+    hone_status st = HONE_OK;
+    if (!a.logits || !mem_grow(&a.history, &a.cap, n + 1, sizeof *a.history)) {
+        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a prompt of %zu tokens", n);
+        goto out;
+    }
+    if (n)
+        memcpy(a.history, prompt, n * sizeof *prompt);
+    a.n = n;
+    st = model_feed(m, prompt, n, a.logits, err);
+    for (int64_t i = 0; i < s->max_tokens && st == HONE_OK; i++) {
+        int32_t id;
+        st = choose(m, &a, s, (uint64_t)i, &id, err);
+        if (st != HONE_OK)
+            break;
+        if (is_stop(id, stops, n_stops)) {
+            why = "stop";
+            break;
+        }
+        st = answer_push(&a, out, id, err);
+        if (st == HONE_OK && on_token)
+            st = on_token(ctx, id, err);
+        if (st == HONE_ERR_CANCELLED) {
+            why = "cancelled";
+            st = HONE_OK;
+            break;
+        }
+        if (st != HONE_OK || i + 1 == s->max_tokens)
+            break;
+        if (m->fed == m->context) {
+            why = "context";
+            break;
+        }
+        st = model_feed(m, &id, 1, a.logits, err);
+    }
+    if (st == HONE_OK && reason)
+        *reason = why;
+out:
+    free(a.history);
+    free(a.logits);
+    return st;
+}
