@@ -123,9 +123,7 @@ HONE_MUST_CHECK hone_status ops_add_format(ops *o, const char *format, const hon
 
 /* -------------------------------------------------------------- what is used */
 
-/* Device memory that compositions need as scratch for models up to these
- * extents, bytes; 0 when nothing is composed. Allocated by ops_reserve(); a call
- * that needs more grows it. */
+/* How large a model is, for the scratch memory of compositions. */
 typedef struct ops_extent {
     int64_t tokens;          /* N at most                                     */
     int64_t channels;        /* widest row given to rmsnorm                   */
@@ -137,8 +135,10 @@ typedef struct ops_extent {
     bool training;           /* the backward ops too                          */
 } ops_extent;
 
+/* Device memory that compositions need for it, bytes; 0 when nothing is composed. */
 uint64_t ops_scratch_bytes(const ops *o, const ops_extent *extent);
-HONE_MUST_CHECK hone_status ops_reserve(ops *o, uint64_t bytes, hone_error *err);
+/* Allocate it ahead. A later call that needs more grows it. */
+HONE_MUST_CHECK hone_status ops_reserve(ops *o, const ops_extent *extent, hone_error *err);
 /* What ops_reserve() and growth have allocated so far, bytes. */
 uint64_t ops_scratch_allocated(const ops *o);
 
