@@ -126,9 +126,8 @@ static hone_status reserve_scratch(model *m, hone_error *err)
                                 .max_k = m->positions,
                                 .weight_elements = max_of(d[DIM_C], d[DIM_Q]) * d[DIM_F],
                                 .training = m->train != TRAIN_NONE };
-    const uint64_t bytes = ops_scratch_bytes(m->o, &extent);
-    plan_add(&m->plan, "composed ops", bytes);
-    return ops_reserve(m->o, bytes, err);
+    plan_add(&m->plan, "composed ops", ops_scratch_bytes(m->o, &extent));
+    return ops_reserve(m->o, &extent, err);
 }
 
 /* Which block the backward pass ends in, and how deep inside it. */

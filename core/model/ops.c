@@ -347,15 +347,24 @@ static uint64_t area_bytes(const ops *o, const ops_extent *e)
     return most;
 }
 
+/* Area 1 holds decoded tiles: nothing while every format is dense. */
+static uint64_t tile_bytes(const ops *o, const ops_extent *e)
+{
+    for (size_t i = 0; i < o->n_formats; i++)
+        if (o->format[i].kernel)
+            return compose_linear_bytes(e->weight_elements);
+    return 0;
+}
+
 uint64_t ops_scratch_bytes(const ops *o, const ops_extent *e)
 {
-    return area_bytes(o, e) + compose_linear_bytes(e->weight_elements);
+    return area_bytes(o, e) + tile_bytes(o, e);
 }
 
 hone_status ops_reserve(ops *o, const ops_extent *e, hone_error *err)
 {
     hone_status st = scratch_begin(o, 0, area_bytes(o, e), err);
-    return st ? st : scratch_begin(o, 1, compose_linear_bytes(e->weight_elements), err);
+    return st ? st : scratch_begin(o, 1, tile_bytes(o, e), err);
 }
 
 uint64_t ops_scratch_allocated(const ops *o)

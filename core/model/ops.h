@@ -131,7 +131,7 @@ typedef struct ops_extent {
     int64_t heads, kv_heads; /* 0: no attention                               */
     int64_t head_dim;
     int64_t max_k;           /* longest sequence                              */
-    int64_t weight_elements; /* largest rows * cols of a weight that is decoded */
+    int64_t weight_elements; /* largest rows * cols of a weight; formats are added before */
     bool training;           /* the backward ops too                          */
 } ops_extent;
 
