@@ -7,9 +7,6 @@
  * before the first tensor is handed out: a reader who asks st_find() gets bytes that
  * are there, or an error that says which claim was false.
  *
- * A folder is one file, model.safetensors, or the shards that
- * model.safetensors.index.json lists; index and shards must tell the same story.
- *
  * Traps: jansson reads numbers as int64, so offsets beyond 2^63 fail in the parser;
  * shape products are still checked, because four honest dimensions can overflow.
  *
@@ -36,20 +33,6 @@ static const struct { const char *name; uint32_t hone, size; } dtypes[] = {
 };
 /* clang-format on */
 #define DTYPE_COUNT (sizeof dtypes / sizeof dtypes[0])
-
-typedef struct shard {
-    char *name; /* owned: for messages */
-    file_map map;
-    bool mapped;
-    json_t *header; /* owned: tensor names live in it */
-} shard;
-
-struct st_file {
-    shard *shards; /* owned, n_shards */
-    size_t n_shards;
-    st_tensor *tensors; /* owned, n, sorted by name */
-    size_t n, cap;
-};
 
 const char *st_dtype_name(uint32_t dtype)
 {
@@ -222,8 +205,17 @@ static hone_status check_metadata(const json_t *meta, const char *file, hone_err
     return HONE_OK;
 }
 
+/* Names stand in messages, which are one line. */
+static bool is_printable(const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == 0x7f)
+            return false;
+    return true;
+}
+
 /* Check one file's bytes and append its tensors to f. */
-static hone_status shard_read(st_file *f, shard *s, const uint8_t *p, size_t n, hone_error *err)
+static hone_status shard_read(st_file *f, st_shard *s, const uint8_t *p, size_t n, hone_error *err)
 {
     uint64_t header = 0;
     const char *name;
@@ -253,7 +245,10 @@ static hone_status shard_read(st_file *f, shard *s, const uint8_t *p, size_t n, 
     const size_t first = f->n;
     json_object_foreach(s->header, name, entry)
     {
-        if (strcmp(name, "__metadata__") == 0) {
+        if (!is_printable(name)) {
+            st = hone_fail(err, HONE_ERR_FORMAT, "%s: a tensor's name has a control character",
+                           s->name);
+        } else if (strcmp(name, "__metadata__") == 0) {
             st = check_metadata(entry, s->name, err);
         } else {
             if (!mem_grow(&f->tensors, &f->cap, f->n + 1, sizeof *f->tensors))
@@ -268,7 +263,7 @@ static hone_status shard_read(st_file *f, shard *s, const uint8_t *p, size_t n, 
     return check_places(f->tensors + first, f->n - first, data, data_size, s->name, err);
 }
 
-static hone_status sort_names(st_file *f, const char *what, hone_error *err)
+hone_status st_sort(st_file *f, const char *what, hone_error *err)
 {
     qsort(f->tensors, f->n, sizeof *f->tensors, by_name);
     for (size_t i = 1; i < f->n; i++)
@@ -278,11 +273,9 @@ static hone_status sort_names(st_file *f, const char *what, hone_error *err)
     return HONE_OK;
 }
 
-/* ------------------------------------------------------------------ a folder */
-
-static hone_status shard_map(st_file *f, size_t i, const char *path, hone_error *err)
+hone_status st_shard_open(st_file *f, size_t i, const char *path, hone_error *err)
 {
-    shard *s = &f->shards[i];
+    st_shard *s = &f->shards[i];
     s->name = mem_strdup(path_base(path));
     if (!s->name)
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for its name", path);
@@ -293,129 +286,13 @@ static hone_status shard_map(st_file *f, size_t i, const char *path, hone_error 
     return shard_read(f, s, s->map.p, s->map.n, err);
 }
 
-static hone_status files_reserve(st_file *f, size_t n, hone_error *err)
+hone_status st_reserve(st_file *f, size_t n, hone_error *err)
 {
     f->shards = mem_new(n, sizeof *f->shards);
     if (!f->shards)
         return hone_fail(err, HONE_ERR_NOMEM, "safetensors: no memory for %zu files", n);
     f->n_shards = n;
     return HONE_OK;
-}
-
-/* Which shards the index names, as keys of *set (new reference). */
-static hone_status index_shards(json_t **set, const json_t *map, const char *what, hone_error *err)
-{
-    const char *name;
-    json_t *file, *found = json_object();
-    if (!found)
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", what);
-    json_object_foreach((json_t *)(uintptr_t)map, name, file)
-    {
-        const char *shard_name = json_string_value(file);
-        if (!shard_name || !*shard_name || strchr(shard_name, '/') || shard_name[0] == '.') {
-            json_decref(found);
-            return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: weight_map: %.120s does not name a file of this folder", what,
-                             name);
-        }
-        if (json_object_set_new(found, shard_name, json_true()) != 0) {
-            json_decref(found);
-            return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", what);
-        }
-    }
-    *set = found;
-    return HONE_OK;
-}
-
-static bool tensor_is_in(const st_file *f, const st_tensor *t, const char *shard_name)
-{
-    for (size_t i = 0; i < f->n_shards; i++)
-        if (strcmp(f->shards[i].name, shard_name) == 0)
-            return json_object_get(f->shards[i].header, t->name) != NULL;
-    return false;
-}
-
-/* The index names each tensor, in the shard that has it, and no other. */
-static hone_status index_agrees(const st_file *f, const json_t *map, const char *what,
-                                hone_error *err)
-{
-    const char *name;
-    json_t *file;
-    json_object_foreach((json_t *)(uintptr_t)map, name, file)
-    {
-        const st_tensor *t = st_find(f, name);
-        if (!t || !tensor_is_in(f, t, json_string_value(file)))
-            return hone_fail(err, HONE_ERR_FORMAT, "%s: tensor %.120s is not in %.120s", what, name,
-                             json_string_value(file));
-    }
-    for (size_t i = 0; i < f->n; i++)
-        if (!json_object_get(map, f->tensors[i].name))
-            return hone_fail(err, HONE_ERR_FORMAT, "%s: tensor %.120s of a shard is not listed",
-                             what, f->tensors[i].name);
-    return HONE_OK;
-}
-
-static hone_status open_shards(st_file *f, const char *dir, const char *index_path, hone_error *err)
-{
-    const char *const what = path_base(index_path);
-    json_t *index = NULL, *set = NULL, *unused;
-    const char *name;
-    size_t i = 0;
-    hone_status st = json_read(&index, index_path, err);
-    if (st != HONE_OK)
-        goto out;
-    const json_t *map = json_object_get(index, "weight_map");
-    if (!json_is_object(map) || json_object_size(map) == 0) {
-        st = hone_fail(err, HONE_ERR_FORMAT, "%s: weight_map is missing or empty", what);
-        goto out;
-    }
-    st = index_shards(&set, map, what, err);
-    if (st == HONE_OK)
-        st = files_reserve(f, json_object_size(set), err);
-    if (st != HONE_OK)
-        goto out;
-    json_object_foreach(set, name, unused)
-    {
-        char *path = path_join(dir, name);
-        if (!path)
-            st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", what);
-        else if (!path_exists(path))
-            st =
-                hone_fail(err, HONE_ERR_NOTFOUND, "%s: shard %s is missing in %s", what, name, dir);
-        else
-            st = shard_map(f, i++, path, err);
-        free(path);
-        if (st != HONE_OK)
-            goto out;
-    }
-    st = sort_names(f, what, err);
-    if (st == HONE_OK)
-        st = index_agrees(f, map, what, err);
-out:
-    json_decref(set);
-    json_decref(index);
-    return st;
-}
-
-static hone_status open_dir(st_file *f, const char *dir, hone_error *err)
-{
-    char *single = path_join(dir, "model.safetensors");
-    char *index = path_join(dir, "model.safetensors.index.json");
-    hone_status st;
-    if (!single || !index)
-        st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", dir);
-    else if (path_exists(single))
-        st = files_reserve(f, 1, err) == HONE_OK ? shard_map(f, 0, single, err) : HONE_ERR_NOMEM;
-    else if (path_exists(index))
-        st = open_shards(f, dir, index, err);
-    else
-        st = hone_fail(err, HONE_ERR_NOTFOUND,
-                       "%s: neither model.safetensors nor model.safetensors.index.json; weights in "
-                       "other formats must be converted to safetensors first",
-                       dir);
-    free(single);
-    free(index);
-    return st;
 }
 
 /* ------------------------------------------------------------------ the door */
@@ -427,14 +304,14 @@ hone_status st_open(st_file **out, const char *path, hone_error *err)
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", path);
     hone_status st;
     if (path_is_dir(path)) {
-        st = open_dir(f, path, err);
+        st = st_open_dir(f, path, err);
     } else {
-        st = files_reserve(f, 1, err);
+        st = st_reserve(f, 1, err);
         if (st == HONE_OK)
-            st = shard_map(f, 0, path, err);
+            st = st_shard_open(f, 0, path, err);
     }
     if (st == HONE_OK)
-        st = sort_names(f, path_base(path), err);
+        st = st_sort(f, path_base(path), err);
     if (st == HONE_OK) {
         *out = f;
         f = NULL;
@@ -449,13 +326,13 @@ hone_status st_open_bytes(st_file **out, const uint8_t *p, size_t n, const char 
     st_file *f = mem_new(1, sizeof *f);
     if (!f)
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", name);
-    hone_status st = files_reserve(f, 1, err);
+    hone_status st = st_reserve(f, 1, err);
     if (st == HONE_OK && !(f->shards[0].name = mem_strdup(name)))
         st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", name);
     if (st == HONE_OK)
         st = shard_read(f, &f->shards[0], p, n, err);
     if (st == HONE_OK)
-        st = sort_names(f, name, err);
+        st = st_sort(f, name, err);
     if (st == HONE_OK) {
         *out = f;
         f = NULL;
