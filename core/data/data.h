@@ -65,10 +65,12 @@ HONE_MUST_CHECK hone_status tokenizer_decode(const tokenizer *t, const int32_t *
  * to tokenizer_decode() of all ids; incomplete UTF-8 waits for its rest. Start from
  * { 0 }; end flushes what is left (as U+FFFD when incomplete). */
 typedef struct token_stream {
-    int32_t *ids; /* owned */
+    int32_t *ids; /* owned: ids that wait, because what follows may change their text */
     size_t n, cap;
-    size_t done;  /* ids whose text is out */
-    size_t shown; /* bytes of the pending ids' text that are out */
+    char tail[4]; /* a character whose last bytes are still to come */
+    uint32_t n_tail;
+    int64_t head; /* characters that were taken from the front of the text; -1: no more */
+    bool any;     /* an id went through */
 } token_stream;
 HONE_MUST_CHECK hone_status token_stream_push(const tokenizer *t, token_stream *s, int32_t id,
     bool skip_special, text *out, hone_error *err);

@@ -1,0 +1,513 @@
+/*
+ * tokenizer_impl.h - what the tokenizer's files share; private to core/data.
+ *
+ *   tokenizer.c          open and close, the files beside it, what callers ask
+ *   tokenizer_json.c     tokenizer.json: model and added tokens
+ *   tokenizer_parts.c    ... its normalizers, pre-tokenizers, decoders, post-processors
+ *   tokenizer_spm.c      tokenizer.model
+ *   tokenizer_vocab.c    pieces and merges as hash tables, spellings as a trie
+ *   tokenizer_unicode.c  classes of code points, the byte alphabet
+ *   tokenizer_regex.c    patterns in the dialect of the published files, over PCRE2
+ *   tokenizer_scan.c     the published patterns by hand
+ *   tokenizer_norm.c     normalizers, with the way back to the original bytes
+ *   tokenizer_nfx.c      ... of them the Unicode normal forms
+ *   tokenizer_split.c    pre-tokenizers
+ *   tokenizer_bpe.c      one word to ids
+ *   tokenizer_encode.c   text to ids
+ *   tokenizer_decode.c   ids to text, whole and streamed
+ *   tokenizer_train.c    a byte-level BPE from texts
+ *
+ * Two domains. A model whose last pre-tokenizer is ByteLevel works on bytes here
+ * ("raw"): its pieces are turned back from the printable alphabet at load. Any
+ * other model works on the UTF-8 of its pieces. The ids are the same either way.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef CORE_DATA_TOKENIZER_IMPL_H
+#define CORE_DATA_TOKENIZER_IMPL_H
+
+#include "core/data/data.h"
+
+#include <pthread.h>
+
+#define TOKENIZER_MAX_IDS (1 << 24)            /* pieces; a larger file is refused        */
+#define TOKENIZER_MAX_FILE ((size_t)512 << 20) /* bytes of tokenizer.json or .model       */
+#define META_MARK "\xe2\x96\x81"               /* U+2581, the SentencePiece space: 3 bytes */
+
+/* ------------------------------------------------------------------ code points */
+
+#define UC_LETTER 1u  /* \p{L} */
+#define UC_NUMBER 2u  /* \p{N} */
+#define UC_SPACE 4u   /* White_Space */
+#define UC_WORD 8u    /* \w as Rust's regex has it */
+#define UC_NUMERIC 16u /* char::is_numeric of Rust */
+#define UC_NEWLINE 32u /* CR, LF */
+
+#define UC_FLAT 0x40000u /* code points with a row of their own; above: see uc_class */
+extern uint8_t uc_flags[UC_FLAT];
+
+void uc_init(void); /* fills uc_flags once; every open calls it [any] */
+uint32_t uc_class_far(uint32_t cp);
+
+static inline uint32_t uc_class(uint32_t cp)
+{
+    return cp < UC_FLAT ? uc_flags[cp] : uc_class_far(cp);
+}
+
+/* The code point at p of well-formed UTF-8, and its length. */
+static inline uint32_t uc_get(const char *p, size_t *len)
+{
+    const uint8_t *u = (const uint8_t *)p;
+    if (u[0] < 0x80) {
+        *len = 1;
+        return u[0];
+    }
+    if (u[0] < 0xe0) {
+        *len = 2;
+        return (uint32_t)(u[0] & 0x1f) << 6 | (u[1] & 0x3f);
+    }
+    if (u[0] < 0xf0) {
+        *len = 3;
+        return (uint32_t)(u[0] & 0x0f) << 12 | (uint32_t)(u[1] & 0x3f) << 6 | (u[2] & 0x3f);
+    }
+    *len = 4;
+    return (uint32_t)(u[0] & 0x07) << 18 | (uint32_t)(u[1] & 0x3f) << 12 |
+           (uint32_t)(u[2] & 0x3f) << 6 | (u[3] & 0x3f);
+}
+
+static inline size_t uc_len(char lead) /* bytes of the code point that starts with lead */
+{
+    const uint8_t u = (uint8_t)lead;
+    return u < 0x80 ? 1 : u < 0xe0 ? 2 : u < 0xf0 ? 3 : 4;
+}
+
+/* What the classes have gained since Unicode 14. */
+typedef struct uc_row {
+    char category[3]; /* "Lu", "M", ... */
+    uint32_t lo, hi;
+} uc_row;
+extern const uc_row uc_newer[];
+extern const size_t uc_n_newer;
+
+/* The GPT-2 alphabet: a printable code point for every byte, and back (-1: not of it). */
+uint32_t byte_to_char(uint8_t b);
+int32_t char_to_byte(uint32_t cp);
+uint32_t uc_lower(uint32_t cp); /* simple lower case */
+
+/* Bytes of the well-formed sequence at p, or 0: then *bad is how many bytes U+FFFD stands
+ * for (the longest start of a well-formed one, at least 1) and *cut (may be NULL)
+ * whether the text ended too early. */
+size_t utf8_sequence(const char *p, size_t n, size_t *bad, bool *cut);
+
+/* The bytes that a string in the alphabet stands for; any other string as it is. */
+void text_add_raw(text *out, const char *p, size_t n);
+/* Piece in that alphabet to bytes, at most n of them, into out; -1 when a character
+ * is not of the alphabet. */
+int64_t alphabet_to_bytes(const char *p, size_t n, char *out);
+
+/* -------------------------------------------------------- pieces, merges, tries */
+
+uint64_t hash_bytes(const char *p, size_t n);
+
+/* A piece's bytes are named by their place in the arena: as the file spells it, and
+ * in the model's domain (the same bytes unless the domain is raw). */
+typedef struct piece {
+    uint32_t at, n;
+    uint32_t at_raw, n_raw;
+    bool used;    /* the id has a piece */
+    bool mapped;  /* raw domain: every character is of the byte alphabet */
+    bool special; /* left out by decoding when asked */
+    bool byte;    /* <0xHH>: stands for one byte of text that has no piece */
+} piece;
+
+typedef struct piece_map { /* strings to ids; keys are in the arena */
+    int32_t *slot;         /* owned; -1: free */
+    size_t mask;
+} piece_map;
+
+typedef struct merge_slot {
+    uint64_t key;  /* left id << 32 | right id; UINT64_MAX: free */
+    uint32_t rank; /* smaller merges first */
+    int32_t id;    /* what the two become */
+} merge_slot;
+
+typedef struct merge_map {
+    merge_slot *slot; /* owned */
+    size_t mask;
+} merge_map;
+
+static inline uint64_t merge_key(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+static inline size_t merge_hash(uint64_t key)
+{
+    key *= 0x9e3779b97f4a7c15u;
+    return (size_t)(key ^ key >> 32);
+}
+
+static inline const merge_slot *merge_find(const merge_map *m, int32_t left, int32_t right)
+{
+    const uint64_t key = merge_key(left, right);
+    size_t i = merge_hash(key);
+    for (;; i++) {
+        const merge_slot *s = m->slot + (i & m->mask);
+        if (s->key == key)
+            return s;
+        if (s->key == UINT64_MAX)
+            return NULL;
+    }
+}
+
+/* Room for n merges; put replaces an equal pair. */
+HONE_MUST_CHECK bool merge_map_init(merge_map *m, size_t n);
+void merge_put(merge_map *m, int32_t left, int32_t right, uint32_t rank, int32_t id);
+
+typedef struct trie_node {
+    uint32_t child, next; /* first child, next sibling; 0: none */
+    int32_t id;           /* pattern that ends here, or -1 */
+    uint8_t byte;
+} trie_node;
+
+typedef struct trie {
+    trie_node *node; /* owned; node[0] is the root */
+    size_t n, cap;
+    uint32_t root[256]; /* child of the root by byte; 0: none */
+} trie;
+
+HONE_MUST_CHECK bool trie_add(trie *t, const char *p, size_t n, int32_t id);
+/* The leftmost, then longest, pattern in p[from..n): its id, place and length, or -1. */
+int32_t trie_find(const trie *t, const char *p, size_t n, size_t from, size_t *at, size_t *len);
+void trie_finish(trie *t);
+
+/* ------------------------------------------------------------------- components */
+
+typedef struct regex regex;
+/* Compiles a pattern of the published dialect (Oniguruma's Ruby syntax). `where` names
+ * it in messages. A string pattern is escaped first. */
+HONE_MUST_CHECK hone_status regex_open(regex **out, const char *pattern, size_t n, bool literal,
+    const char *where, hone_error *err);
+void regex_close(regex *r);
+/* All matches in a text, one after another as Oniguruma's find_iter gives them. */
+typedef struct regex_scan {
+    const void *code; /* borrowed */
+    void *data;       /* owned */
+    const char *p;    /* borrowed */
+    size_t n, at, last;
+    size_t start, end; /* of the match found */
+} regex_scan;
+HONE_MUST_CHECK hone_status regex_begin(regex_scan *scan, const regex *r, const char *p, size_t n,
+    hone_error *err);
+HONE_MUST_CHECK hone_status regex_next(regex_scan *scan, bool *found, hone_error *err);
+void regex_end(regex_scan *scan);
+
+/* End of the match that starts at p[i]; always > i: the published patterns match everywhere. */
+typedef size_t (*scanner)(const char *p, size_t n, size_t i);
+scanner scanner_find(const char *pattern); /* NULL: not one of the published patterns */
+size_t scan_gpt2(const char *p, size_t n, size_t i);
+
+#define NORM_NFC 1
+#define NORM_NFD 2
+#define NORM_NFKC 3
+#define NORM_NFKD 4
+#define NORM_PREPEND 5
+#define NORM_REPLACE 6
+#define NORM_STRIP 7
+#define NORM_LOWERCASE 8
+#define NORM_BYTELEVEL 9
+#define NORM_SPACES 10 /* SentencePiece: no space in front, one where there are several */
+#define NORM_TRAIL 11  /* SentencePiece: no space mark behind */
+
+typedef struct normalizer {
+    int kind;
+    char *text; /* owned: what is prepended, or replaces */
+    size_t n;
+    bool first;    /* PREPEND: only where the text begins */
+    char *pattern; /* owned: REPLACE of a plain string */
+    size_t n_pattern;
+    regex *re;        /* owned: REPLACE of a regex; else NULL */
+    bool left, right; /* STRIP */
+} normalizer;
+
+#define PRE_SPLIT 1
+#define PRE_DIGITS 2
+#define PRE_BYTELEVEL 3
+#define PRE_MAP 4 /* the second half of a ByteLevel that is not the last: write the alphabet */
+#define PRE_METASPACE 5
+
+#define SPLIT_ISOLATED 0
+#define SPLIT_REMOVED 1
+#define SPLIT_PREVIOUS 2
+#define SPLIT_NEXT 3
+#define SPLIT_CONTIGUOUS 4
+
+#define SCHEME_ALWAYS 0
+#define SCHEME_FIRST 1
+#define SCHEME_NEVER 2
+
+typedef struct pre_tokenizer {
+    int kind;
+    scanner scan; /* SPLIT: a published pattern that keeps every piece; or NULL */
+    regex *re;    /* owned: any other */
+    int behavior; /* SPLIT_* */
+    bool invert;
+    bool individual;              /* DIGITS */
+    bool prefix_space, use_regex; /* BYTELEVEL */
+    char mark[5];                 /* METASPACE: the replacement, NUL-terminated */
+    int scheme;                   /* METASPACE: SCHEME_* */
+    bool split;                   /* METASPACE */
+} pre_tokenizer;
+
+#define DEC_BYTELEVEL 1
+#define DEC_METASPACE 2
+#define DEC_REPLACE 3
+#define DEC_BYTE_FALLBACK 4
+#define DEC_FUSE 5
+#define DEC_STRIP 6
+
+typedef struct decoder {
+    int kind;
+    char *text; /* owned: REPLACE content */
+    size_t n;
+    regex *re;           /* owned: REPLACE */
+    char mark[5];        /* METASPACE, STRIP: the character, NUL-terminated */
+    bool drop_first;     /* METASPACE: marks of the first token are dropped */
+    int64_t start, stop; /* STRIP */
+} decoder;
+
+/* An added token: how its spelling is found in text. */
+typedef struct added {
+    int32_t id;
+    bool special, normalized, single_word, lstrip, rstrip;
+    char *content; /* owned */
+    size_t n;
+    char *normal; /* owned: content through the normalizers, when they change it; else NULL */
+    size_t n_normal;
+} added;
+
+#define MAX_EDGE 16 /* ids the post-processor may put on one side */
+
+#define PREFIX_NEVER 0
+#define PREFIX_ALWAYS 1
+#define PREFIX_AT_START 2    /* where the text begins */
+#define PREFIX_UNLESS_MARK 3 /* unless a mark or a space is there */
+#define PREFIX_FIRST 4       /* both of the last two */
+
+typedef struct scratch scratch;
+
+struct tokenizer {
+    char what[32]; /* "tokenizer.json": names it in messages */
+    char hash[65];
+    text arena;    /* every piece's bytes */
+    piece *pieces; /* owned, cap_pieces */
+    size_t cap_pieces;
+    int64_t n;        /* ids are 0..n-1 */
+    int64_t n_vocab;  /* ... of which the first are the model's own */
+    piece_map by_text; /* as spelled */
+    piece_map by_raw;  /* the model's own, in its domain */
+
+    added *added; /* owned */
+    size_t n_added, cap_added;
+    int32_t *added_of;  /* owned, n: index into added, or -1 */
+    trie plain, normal; /* spellings looked for in the text, and in the normalized text */
+
+    normalizer *norms; /* owned */
+    size_t n_norms, cap_norms;
+    pre_tokenizer *pres; /* owned */
+    size_t n_pres, cap_pres;
+    decoder *decs; /* owned */
+    size_t n_decs, cap_decs;
+    bool has_decoder;
+    int32_t before[MAX_EDGE], after[MAX_EDGE]; /* what the post-processor adds */
+    size_t n_before, n_after;
+
+    /* the model */
+    bool raw; /* its domain is bytes */
+    merge_map merges;
+    int32_t unit[256];   /* id of a byte: raw units, or the <0xHH> pieces; -1: none */
+    int32_t **page;      /* owned, PAGES: id of a single character by cp >> 8, cp & 255; -1: none */
+    int32_t unk;         /* what an unknown character becomes; -1: nothing */
+    bool fuse_unk, byte_fallback, ignore_merges;
+    bool odd_merges;     /* see tokenizer_bpe.c */
+    bool spm;            /* every character is a unit; ids from n on are characters without piece */
+    bool cut_at_marks;   /* words may be cut where a space mark follows another character */
+    bool straight;       /* the text need not be written anew: see encode_straight */
+    int straight_prefix; /* PREFIX_* */
+    bool straight_split; /* every mark begins a word */
+
+    int32_t bos, eos, pad; /* -1: none */
+    int32_t unk_named;
+
+    pthread_mutex_t lock; /* of pool */
+    scratch *pool;        /* owned: scratch memory at rest */
+};
+
+#define PAGES 0x1100
+
+/* --------------------------------------------------------- text on its way to ids */
+
+/* Where a byte of normalized text comes from: bytes [a, b) of the original. */
+typedef struct align {
+    uint32_t a, b;
+} align;
+
+/* Text being normalized. al == NULL: byte i is byte base + i of the original. */
+typedef struct view {
+    const char *p;   /* borrowed */
+    const align *al; /* borrowed */
+    uint32_t n, base;
+} view;
+
+static inline align view_range(const view *v, uint32_t i, uint32_t j) /* of bytes [i, j) */
+{
+    if (!v->al)
+        return (align){ v->base + i, v->base + j };
+    if (i < j)
+        return (align){ v->al[i].a, v->al[j - 1].b };
+    if (i < v->n) /* nothing of the original: where it would be */
+        return (align){ v->al[i].a, v->al[i].a };
+    return v->n ? (align){ v->al[i - 1].b, v->al[i - 1].b } : (align){ 0, 0 };
+}
+
+static inline view view_slice(const view *v, uint32_t i, uint32_t j)
+{
+    return (view){ v->p + i, v->al ? v->al + i : NULL, j - i, v->base + (v->al ? 0 : i) };
+}
+
+void view_strip(view *v, bool left, bool right); /* White_Space */
+
+/* Growing text with alignment. */
+typedef struct aligned {
+    char *p;   /* owned */
+    align *al; /* owned */
+    size_t n, cap_p, cap_al;
+    bool failed;
+} aligned;
+void aligned_add(aligned *t, const char *p, size_t n, align from);
+/* Bytes [i, j) of v, each with its own alignment. */
+void aligned_copy(aligned *t, const view *v, uint32_t i, uint32_t j);
+view aligned_view(const aligned *t);
+void aligned_finish(aligned *t);
+/* Bytes [i, j) of v in the printable alphabet. */
+void map_bytes(const view *v, uint32_t i, uint32_t j, aligned *out);
+
+typedef struct part { /* bytes [start, end) of a text; origin: where it began in the original */
+    uint32_t start, end, origin;
+} part;
+
+typedef struct parts {
+    part *p; /* owned */
+    size_t n, cap;
+    bool failed;
+} parts;
+
+typedef struct fragment { /* bytes [start, end): a match of a pattern, or what is between */
+    uint32_t start, end;
+    bool match;
+} fragment;
+
+typedef struct spot { /* bytes [start, end) were replaced; at: where in the repaired text */
+    uint32_t at, start, end;
+} spot;
+
+typedef struct symbol {
+    int32_t id;
+    uint32_t len; /* bytes in the model's domain */
+} symbol;
+
+typedef struct heap_entry {
+    uint64_t key; /* rank << 32 | place */
+    int32_t id;
+} heap_entry;
+
+typedef struct link_node {
+    int32_t id;
+    uint32_t len, prev, next;
+} link_node;
+
+typedef struct nf_char { /* a code point under normalization */
+    uint32_t cp, ccc;
+    align from;
+} nf_char;
+
+#define WORD_KEY 22
+#define WORD_IDS 8
+typedef struct word_entry {
+    int32_t id[WORD_IDS];
+    uint8_t len[WORD_IDS]; /* bytes of the key */
+    char key[WORD_KEY];
+    uint8_t n_key, n_ids; /* n_key == 0: free */
+} word_entry;
+HONE_STATIC_ASSERT(sizeof(word_entry) == 64, "one cache line");
+#define WORD_SLOTS (1u << 15)
+
+struct scratch { /* memory of one call; all owned */
+    scratch *next;
+    aligned norm[2], pre[2]; /* texts that take turns */
+    parts s, t;              /* parts, and those of the next step */
+    fragment *cuts;
+    size_t n_cuts, cap_cuts;
+    text word, ahead; /* a word in the model's domain; the first word with its mark */
+    text repaired;    /* the text without ill-formed UTF-8 */
+    spot *spots;
+    size_t n_spots, cap_spots;
+    symbol *sym;
+    size_t n_sym, cap_sym;
+    link_node *links;
+    size_t cap_links;
+    heap_entry *heap;
+    size_t n_heap, cap_heap;
+    nf_char *nf;
+    size_t cap_nf;
+    word_entry *words; /* WORD_SLOTS */
+};
+scratch *scratch_take(const tokenizer *t); /* NULL: no memory */
+void scratch_give(const tokenizer *t, scratch *s);
+void scratch_free(scratch *s);
+aligned *scratch_other(aligned pair[2], const view *v); /* the one v is not in */
+
+/* v in normal form; it may move to one of s's texts. */
+HONE_MUST_CHECK hone_status normalize(const tokenizer *t, scratch *s, view *v, hone_error *err);
+HONE_MUST_CHECK hone_status normal_form(int kind, scratch *s, const view *v, aligned *out,
+    hone_error *err);
+bool normal_form_is_noop(int kind, const char *p, size_t n); /* false: perhaps not */
+void normal_form_init(void);                                 /* every open calls it [any] */
+
+/* v into s->s; it may move to one of s's texts. */
+HONE_MUST_CHECK hone_status pre_tokenize(const tokenizer *t, scratch *s, view *v, hone_error *err);
+
+/* A word in the model's domain into s->sym. */
+HONE_MUST_CHECK hone_status bpe_word(const tokenizer *t, scratch *s, const char *p, size_t n,
+    hone_error *err);
+int32_t char_find(const tokenizer *t, uint32_t cp); /* id of a single character, or -1 */
+
+/* ---------------------------------------------------------------------- loading */
+
+HONE_MUST_CHECK hone_status tokenizer_new(tokenizer **out, const char *what, const char *p, size_t n,
+    hone_error *err);
+
+/* Room for n pieces; add gives one its id, index makes it findable by its bytes. */
+HONE_MUST_CHECK hone_status pieces_init(tokenizer *t, size_t n, hone_error *err);
+HONE_MUST_CHECK hone_status piece_add(tokenizer *t, int64_t id, const char *p, size_t n,
+    hone_error *err);
+HONE_MUST_CHECK hone_status piece_index(tokenizer *t, int32_t id, bool vocabulary, hone_error *err);
+HONE_MUST_CHECK hone_status pieces_check(const tokenizer *t, hone_error *err); /* no hole */
+int32_t piece_find(const tokenizer *t, const char *p, size_t n); /* as spelled; -1: none */
+int32_t raw_find(const tokenizer *t, const char *p, size_t n);   /* the model's domain */
+const char *piece_text(const tokenizer *t, int32_t id, size_t *n);
+const char *piece_raw(const tokenizer *t, int32_t id, size_t *n);
+
+HONE_MUST_CHECK hone_status components_parse(tokenizer *t, const json_t *root, hone_error *err);
+HONE_MUST_CHECK hone_status post_parse(tokenizer *t, const json_t *root, hone_error *err);
+/* Text copied into *a; takes nothing over. */
+HONE_MUST_CHECK hone_status added_append(tokenizer *t, const added *a, const char *content, size_t n,
+    hone_error *err);
+
+/* After all pieces, components and added tokens: the tables that encoding looks at. */
+HONE_MUST_CHECK hone_status tokenizer_ready(tokenizer *t, hone_error *err);
+HONE_MUST_CHECK hone_status char_put(tokenizer *t, uint32_t cp, int32_t id, hone_error *err);
+/* Does no merge make a piece with a space mark behind another character? */
+bool marks_lead(const char *p, size_t n);
+
+#endif /* CORE_DATA_TOKENIZER_IMPL_H */
