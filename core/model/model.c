@@ -245,18 +245,6 @@ int64_t model_bytes(const model *m)
     return (int64_t)plan_total(&m->plan);
 }
 
-hone_status model_check_tokenizer(const model *m, const tokenizer *t, hone_error *err)
-{
-    const int64_t size = tokenizer_size(t), rows = m->c.dim[DIM_V];
-    if (size > rows)
-        return hone_fail(
-            err, HONE_ERR_STATE,
-            "the tokenizer has ids up to %lld, the embedding of %s has %lld rows: they "
-            "do not belong together",
-            (long long)size - 1, m->dir, (long long)rows);
-    return HONE_OK;
-}
-
 struct ops *model_ops(model *m)
 {
     return m->o;
