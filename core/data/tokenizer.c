@@ -137,7 +137,7 @@ hone_status added_append(tokenizer *t, const added *a, const char *content, size
  * its own normal form. */
 static hone_status normalize_added(tokenizer *t, added *a, hone_error *err)
 {
-    scratch *s = scratch_take(t);
+    scratch *s = scratch_borrow(t);
     view v = { a->content, NULL, (uint32_t)a->n, 0 };
     hone_status status;
     if (!s)
@@ -149,7 +149,7 @@ static hone_status normalize_added(tokenizer *t, added *a, hone_error *err)
         if (!a->normal)
             status = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for added tokens", t->what);
     }
-    scratch_give(t, s);
+    scratch_return(t, s);
     return status;
 }
 

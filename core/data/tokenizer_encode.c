@@ -28,7 +28,7 @@ typedef struct encoder {
 
 /* -------------------------------------------------------------------------- scratch */
 
-scratch *scratch_take(const tokenizer *t)
+scratch *scratch_borrow(const tokenizer *t)
 {
     tokenizer *owner = (tokenizer *)(uintptr_t)t; /* the pool alone changes, under its lock */
     scratch *s;
@@ -71,7 +71,7 @@ void scratch_free(scratch *s)
     free(s);
 }
 
-void scratch_give(const tokenizer *t, scratch *s)
+void scratch_return(const tokenizer *t, scratch *s)
 {
     tokenizer *owner = (tokenizer *)(uintptr_t)t;
     const bool failed = s->s.failed || s->t.failed || s->word.failed || s->ahead.failed ||
@@ -464,7 +464,7 @@ hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n, uint32
         return hone_fail(err, HONE_ERR_LIMIT,
                          "a text of %zu bytes to tokenize at once, at most %zu: split it", n,
                          MAX_TEXT);
-    e.s = scratch_take(t);
+    e.s = scratch_borrow(t);
     if (!e.s)
         return no_memory(err);
     if (n && well_formed(p, n) < n) {
@@ -489,7 +489,7 @@ hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n, uint32
     else if (repaired && n_bad)
         for (i = 0; i < e.s->n_spots; i++)
             *n_bad += e.s->spots[i].end - e.s->spots[i].start;
-    scratch_give(t, e.s);
+    scratch_return(t, e.s);
     return status;
 }
 

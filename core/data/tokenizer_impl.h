@@ -462,8 +462,8 @@ struct scratch { /* memory of one call; all owned */
     size_t cap_nf;
     word_entry *words; /* WORD_SLOTS */
 };
-scratch *scratch_take(const tokenizer *t); /* NULL: no memory */
-void scratch_give(const tokenizer *t, scratch *s);
+scratch *scratch_borrow(const tokenizer *t); /* NULL: no memory */
+void scratch_return(const tokenizer *t, scratch *s);
 void scratch_free(scratch *s);
 aligned *scratch_other(aligned pair[2], const view *v); /* the one v is not in */
 
