@@ -249,7 +249,8 @@ hone_status chat_template_render(const chat_template *c, const message *m, size_
     rendered r = { 0 };
     hone_status st = template_row_render(&c->row, &w, m, n, generation_prompt, date, &r, err);
     if (!st && c->model)
-        st = template_model_check(c->model, &w, m, n, generation_prompt, date, &r.text, err);
+        st = template_model_check(c->model, c->row.name, &w, m, n, generation_prompt, date, &r.text,
+                                  err);
     if (!st) {
         rendered_finish(out);
         *out = r;

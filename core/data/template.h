@@ -89,10 +89,10 @@ HONE_MUST_CHECK hone_status template_model_open(template_model **out, template_r
                                                 hone_error *err);
 void template_model_close(template_model *m);
 /* Does the model's own template write the same? An error when not: never guessed. */
-HONE_MUST_CHECK hone_status template_model_check(const template_model *model,
+HONE_MUST_CHECK hone_status template_model_check(const template_model *model, const char *name,
                                                  const template_words *words, const message *m,
                                                  size_t n, bool generation_prompt, const char *date,
-                                                 const text *rendered_text, hone_error *err);
+                                                 const text *ours, hone_error *err);
 
 /* "plain, alpaca, llama2, ..." */
 void template_rows_list(text *out);
