@@ -164,7 +164,8 @@ static hone_status index_added(tokenizer *t, hone_error *err)
         added *a = t->added + i;
         const char *p = a->content;
         size_t n = a->n;
-        hone_status status = a->normalized ? normalize_added(t, a, err) : HONE_OK;
+        /* SentencePiece's user-defined pieces are spelled as normalized already */
+        hone_status status = a->normalized && !t->spm ? normalize_added(t, a, err) : HONE_OK;
         if (status)
             return status;
         if (a->normal) {
@@ -225,7 +226,7 @@ hone_status tokenizer_ready(tokenizer *t, hone_error *err)
     if (status)
         return status;
     /* a mark without a piece would be an unknown character, and those may fuse */
-    if (t->odd_merges || char_find(t, 0x2581) < 0)
+    if (t->odd_merges || char_find(t, 0x2581) < 0 || char_find(t, 0x2581) >= VIRTUAL_FIRST)
         t->cut_at_marks = false;
     choose_straight(t);
     t->unk_named = t->unk;
@@ -335,33 +336,19 @@ static hone_status read_names(tokenizer *t, const json_t *config, bool given[4],
     return HONE_OK;
 }
 
-static hone_status read_if_there(json_t **out, const char *dir, const char *name, char **path,
-                                 hone_error *err)
-{
-    *path = path_join(dir, name);
-    if (!*path)
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", dir);
-    if (!path_exists(*path))
-        return HONE_OK;
-    return json_read(out, *path, err);
-}
+static const char *const side_files[2] = { "tokenizer_config.json", "special_tokens_map.json" };
 
-static hone_status read_side_files(tokenizer *t, const char *dir, hone_error *err)
+typedef struct side_file {
+    char *path;   /* owned */
+    json_t *root; /* owned; NULL: no such file */
+} side_file;
+
+static hone_status side_open(side_file *f, const char *dir, const char *name, hone_error *err)
 {
-    static const char *const files[] = { "tokenizer_config.json", "special_tokens_map.json" };
-    bool given[4] = { false };
-    size_t i;
-    hone_status status = HONE_OK;
-    for (i = 0; i < 2 && !status; i++) {
-        json_t *config = NULL;
-        char *path = NULL;
-        status = read_if_there(&config, dir, files[i], &path, err);
-        if (!status && config)
-            status = read_names(t, config, given, path, err);
-        json_decref(config);
-        free(path);
-    }
-    return status;
+    f->path = path_join(dir, name);
+    if (!f->path)
+        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", dir);
+    return path_exists(f->path) ? json_read(&f->root, f->path, err) : HONE_OK;
 }
 
 static hone_status open_file(tokenizer **out, const char *path, bool spm, const json_t *config,
@@ -370,11 +357,10 @@ static hone_status open_file(tokenizer **out, const char *path, bool spm, const 
     char *p = NULL;
     size_t n = 0;
     hone_status status = file_read(&p, &n, path, TOKENIZER_MAX_FILE, err);
-    (void)config;
     if (!status) {
-        status = spm ? tokenizer_from_spm(out, p, n, err) : tokenizer_from_json(out, p, n, err);
+        status = spm ? spm_open(out, p, n, config, err) : tokenizer_from_json(out, p, n, err);
         if (status)
-            (void)hone_prefix(err, "%.*s", (int)(strlen(path) - strlen(path_base(path))), path);
+            (void)hone_prefix(err, "%.*s", (int)(path_base(path) - path), path);
     }
     free(p);
     return status;
@@ -384,27 +370,41 @@ hone_status tokenizer_open(tokenizer **out, const char *model_dir, hone_error *e
 {
     char *json = path_join(model_dir, "tokenizer.json"),
          *spm = path_join(model_dir, "tokenizer.model");
+    side_file side[2] = { { NULL, NULL }, { NULL, NULL } };
+    bool given[4] = { false };
     tokenizer *t = NULL;
-    hone_status status;
+    size_t i;
+    hone_status status = HONE_OK;
+    for (i = 0; i < 2 && !status; i++)
+        status = side_open(side + i, model_dir, side_files[i], err);
+    if (status)
+        goto out;
     if (!json || !spm)
         status = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", model_dir);
     else if (path_exists(json))
         status = open_file(&t, json, false, NULL, err);
     else if (path_exists(spm))
-        status = open_file(&t, spm, true, NULL, err);
+        status = open_file(&t, spm, true, side[0].root, err);
     else
-        status = hone_fail(err, HONE_ERR_NOTFOUND,
-                           "%s has neither tokenizer.json nor tokenizer.model: give the folder of "
-                           "a Hugging Face model",
-                           model_dir);
-    if (!status)
-        status = read_side_files(t, model_dir, err);
+        status = hone_fail(
+            err, HONE_ERR_NOTFOUND,
+            "%s has neither tokenizer.json nor tokenizer.model: give the folder of a Hugging Face "
+            "model",
+            model_dir);
+    for (i = 0; i < 2 && !status; i++)
+        if (side[i].root)
+            status = read_names(t, side[i].root, given, side[i].path, err);
+    if (!status) {
+        *out = t;
+        t = NULL;
+    }
+out:
+    tokenizer_close(t);
+    for (i = 0; i < 2; i++) {
+        json_decref(side[i].root);
+        free(side[i].path);
+    }
     free(json);
     free(spm);
-    if (status) {
-        tokenizer_close(t);
-        return status;
-    }
-    *out = t;
-    return HONE_OK;
+    return status;
 }

@@ -213,7 +213,7 @@ static bool resolve_virtual(const tokenizer *t, scratch *s, const char *p)
     const size_t n = s->n_sym;
     size_t i, k, at = 0;
     bool run = false;
-    for (i = 0; i < n && s->sym[i].id < t->n; i++)
+    for (i = 0; i < n && s->sym[i].id < VIRTUAL_FIRST; i++)
         at += s->sym[i].len;
     if (i == n)
         return true;
@@ -224,7 +224,7 @@ static bool resolve_virtual(const tokenizer *t, scratch *s, const char *p)
     for (; i < n; i++) {
         const symbol y = s->sym[i];
         bool ok = true;
-        if (y.id < t->n) {
+        if (y.id < VIRTUAL_FIRST) {
             ok = symbol_add(s, y.id, y.len);
             run = false;
         } else if (t->byte_fallback) {

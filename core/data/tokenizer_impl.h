@@ -32,14 +32,15 @@
 
 #define TOKENIZER_MAX_IDS (1 << 24)            /* pieces; a larger file is refused        */
 #define TOKENIZER_MAX_FILE ((size_t)512 << 20) /* bytes of tokenizer.json or .model       */
+#define VIRTUAL_FIRST TOKENIZER_MAX_IDS        /* ids of characters without a piece: see spm  */
 #define META_MARK "\xe2\x96\x81"               /* U+2581, the SentencePiece space: 3 bytes */
 
 /* ------------------------------------------------------------------ code points */
 
-#define UC_LETTER 1u  /* \p{L} */
-#define UC_NUMBER 2u  /* \p{N} */
-#define UC_SPACE 4u   /* White_Space */
-#define UC_WORD 8u    /* \w as Rust's regex has it */
+#define UC_LETTER 1u   /* \p{L} */
+#define UC_NUMBER 2u   /* \p{N} */
+#define UC_SPACE 4u    /* White_Space */
+#define UC_WORD 8u     /* \w as Rust's regex has it */
 #define UC_NUMERIC 16u /* char::is_numeric of Rust */
 #define UC_NEWLINE 32u /* CR, LF */
 
@@ -187,7 +188,7 @@ typedef struct regex regex;
 /* Compiles a pattern of the published dialect (Oniguruma's Ruby syntax). `where` names
  * it in messages. A string pattern is escaped first. */
 HONE_MUST_CHECK hone_status regex_open(regex **out, const char *pattern, size_t n, bool literal,
-    const char *where, hone_error *err);
+                                       const char *where, hone_error *err);
 void regex_close(regex *r);
 /* All matches in a text, one after another as Oniguruma's find_iter gives them. */
 typedef struct regex_scan {
@@ -198,7 +199,7 @@ typedef struct regex_scan {
     size_t start, end; /* of the match found */
 } regex_scan;
 HONE_MUST_CHECK hone_status regex_begin(regex_scan *scan, const regex *r, const char *p, size_t n,
-    hone_error *err);
+                                        hone_error *err);
 HONE_MUST_CHECK hone_status regex_next(regex_scan *scan, bool *found, hone_error *err);
 void regex_end(regex_scan *scan);
 
@@ -302,8 +303,8 @@ struct tokenizer {
     text arena;    /* every piece's bytes */
     piece *pieces; /* owned, cap_pieces */
     size_t cap_pieces;
-    int64_t n;        /* ids are 0..n-1 */
-    int64_t n_vocab;  /* ... of which the first are the model's own */
+    int64_t n;         /* ids are 0..n-1 */
+    int64_t n_vocab;   /* ... of which the first are the model's own */
     piece_map by_text; /* as spelled */
     piece_map by_raw;  /* the model's own, in its domain */
 
@@ -325,12 +326,12 @@ struct tokenizer {
     /* the model */
     bool raw; /* its domain is bytes */
     merge_map merges;
-    int32_t unit[256];   /* id of a byte: raw units, or the <0xHH> pieces; -1: none */
-    int32_t **page;      /* owned, PAGES: id of a single character by cp >> 8, cp & 255; -1: none */
-    int32_t unk;         /* what an unknown character becomes; -1: nothing */
+    int32_t unit[256]; /* id of a byte: raw units, or the <0xHH> pieces; -1: none */
+    int32_t **page;    /* owned, PAGES: id of a single character by cp >> 8, cp & 255; -1: none */
+    int32_t unk;       /* what an unknown character becomes; -1: nothing */
     bool fuse_unk, byte_fallback, ignore_merges;
     bool odd_merges;     /* see tokenizer_bpe.c */
-    bool spm;            /* every character is a unit; ids from n on are characters without piece */
+    bool spm;            /* every character is a unit; from VIRTUAL_FIRST on without a piece */
     bool cut_at_marks;   /* words may be cut where a space mark follows another character */
     bool straight;       /* the text need not be written anew: see encode_straight */
     int straight_prefix; /* PREFIX_* */
@@ -470,7 +471,7 @@ aligned *scratch_other(aligned pair[2], const view *v); /* the one v is not in *
 /* v in normal form; it may move to one of s's texts. */
 HONE_MUST_CHECK hone_status normalize(const tokenizer *t, scratch *s, view *v, hone_error *err);
 HONE_MUST_CHECK hone_status normal_form(int kind, scratch *s, const view *v, aligned *out,
-    hone_error *err);
+                                        hone_error *err);
 bool normal_form_is_noop(int kind, const char *p, size_t n); /* false: perhaps not */
 void normal_form_init(void);                                 /* every open calls it [any] */
 
@@ -479,18 +480,18 @@ HONE_MUST_CHECK hone_status pre_tokenize(const tokenizer *t, scratch *s, view *v
 
 /* A word in the model's domain into s->sym. */
 HONE_MUST_CHECK hone_status bpe_word(const tokenizer *t, scratch *s, const char *p, size_t n,
-    hone_error *err);
+                                     hone_error *err);
 int32_t char_find(const tokenizer *t, uint32_t cp); /* id of a single character, or -1 */
 
 /* ---------------------------------------------------------------------- loading */
 
-HONE_MUST_CHECK hone_status tokenizer_new(tokenizer **out, const char *what, const char *p, size_t n,
-    hone_error *err);
+HONE_MUST_CHECK hone_status tokenizer_new(tokenizer **out, const char *what, const char *p,
+                                          size_t n, hone_error *err);
 
 /* Room for n pieces; add gives one its id, index makes it findable by its bytes. */
 HONE_MUST_CHECK hone_status pieces_init(tokenizer *t, size_t n, hone_error *err);
 HONE_MUST_CHECK hone_status piece_add(tokenizer *t, int64_t id, const char *p, size_t n,
-    hone_error *err);
+                                      hone_error *err);
 HONE_MUST_CHECK hone_status piece_index(tokenizer *t, int32_t id, bool vocabulary, hone_error *err);
 HONE_MUST_CHECK hone_status pieces_check(const tokenizer *t, hone_error *err); /* no hole */
 int32_t piece_find(const tokenizer *t, const char *p, size_t n); /* as spelled; -1: none */
@@ -501,8 +502,12 @@ const char *piece_raw(const tokenizer *t, int32_t id, size_t *n);
 HONE_MUST_CHECK hone_status components_parse(tokenizer *t, const json_t *root, hone_error *err);
 HONE_MUST_CHECK hone_status post_parse(tokenizer *t, const json_t *root, hone_error *err);
 /* Text copied into *a; takes nothing over. */
-HONE_MUST_CHECK hone_status added_append(tokenizer *t, const added *a, const char *content, size_t n,
-    hone_error *err);
+HONE_MUST_CHECK hone_status added_append(tokenizer *t, const added *a, const char *content,
+                                         size_t n, hone_error *err);
+
+/* tokenizer.model with what tokenizer_config.json beside it says (borrowed, may be NULL). */
+HONE_MUST_CHECK hone_status spm_open(tokenizer **out, const char *p, size_t n, const json_t *config,
+                                     hone_error *err);
 
 /* After all pieces, components and added tokens: the tables that encoding looks at. */
 HONE_MUST_CHECK hone_status tokenizer_ready(tokenizer *t, hone_error *err);

@@ -181,6 +181,7 @@ static hone_status apply(const normalizer *m, scratch *s, const view *v, aligned
 
 hone_status normalize(const tokenizer *t, scratch *s, view *v, hone_error *err)
 {
+    const bool at_start = !v->al && v->base == 0;
     size_t i;
     for (i = 0; i < t->n_norms && v->n; i++) {
         const normalizer *m = t->norms + i;
@@ -196,7 +197,7 @@ hone_status normalize(const tokenizer *t, scratch *s, view *v, hone_error *err)
         }
         if (m->kind <= NORM_NFKD && normal_form_is_noop(m->kind, v->p, v->n))
             continue;
-        if (m->kind == NORM_PREPEND && m->first && (v->al || v->base))
+        if (m->kind == NORM_PREPEND && m->first && !at_start)
             continue;
         out = scratch_other(s->norm, v);
         out->n = 0;
