@@ -297,7 +297,8 @@ static void test_peft__dropout_has_the_gradient_of_what_it_does(void)
         CHECK_OK(model_loss(m, &plain, &err), err);
         CHECK_OK(model_train(m, &b, 1, 5, 2, &err), err);
         CHECK_OK(model_loss(m, &dropped, &err), err);
-        for (size_t i = 0; i < model_param_count(m); i++) {
+        /* every parameter once; composed, where it is slow, a few */
+        for (size_t i = 0; i < model_param_count(m); i += settings[s].compose ? 9 : 1) {
             const param *p = model_param(m, i);
             const int64_t n = p->rows * p->cols;
             float *at = malloc((size_t)n * sizeof *at), *way = golden_grad(m, p);
