@@ -16,13 +16,21 @@
 static hone_status split_off(run *r, hone_error *err)
 {
     dataset *val = r->val ? r->val : &r->own_val;
+    hone_status st;
     if (val->n || r->o->val_split <= 0) {
         if (r->val && !r->val->n)
             r->val = NULL;
         return HONE_OK;
     }
     r->val = val;
-    return dataset_split(r->train, val, r->o->val_split, (uint64_t)r->o->seed, err);
+    st = dataset_split(r->train, val, r->o->val_split, (uint64_t)r->o->seed, err);
+    if (!st && r->train->n && !val->n)
+        st = hone_fail(
+            err, HONE_ERR_ARG,
+            "train.val_split %g sets no row aside: the %zu rows are pieces of one sample; "
+            "make it 0, or give train.val",
+            r->o->val_split, r->train->n);
+    return st;
 }
 
 /* Equal bits are promised for one kind of device and one number of threads. */
