@@ -84,6 +84,7 @@ static dataset fixture_rows(const char *folder, const char *file, size_t first, 
     hone_error err = { 0 };
     dataset d = { 0 };
     size_t bytes = 0, at = 0, index = 0;
+    char name[32];
     CHECK_OK(file_read(&p, &bytes, path, 1 << 20, &err), err);
     while (p && at < bytes && d.n < n) {
         const size_t length = strcspn(p + at, "\n");
@@ -101,7 +102,8 @@ static dataset fixture_rows(const char *folder, const char *file, size_t first, 
                         .line = (int64_t)index };
             for (i = 1; i < r->n; i++)
                 r->n_learned += r->labels[i] != LABEL_MASKED;
-            r->id = mem_strdup("row");
+            (void)snprintf(name, sizeof name, "row%zu", index);
+            r->id = mem_strdup(name);
             r->file = mem_strdup(index % 2 ? "odd.md" : "even.md");
         }
         json_decref(object);
