@@ -18,7 +18,7 @@ static const char *fixture_backend = "cpu/fp32";
 static registry *fixture_plugins;
 
 /* tests/golden/peft/<a>/<b>; free() */
-static char *fixture_path(const char *a, const char *b)
+static inline char *fixture_path(const char *a, const char *b)
 {
     const char *root = getenv("HONE_SOURCE_DIR");
     text t = { 0 };
@@ -27,7 +27,7 @@ static char *fixture_path(const char *a, const char *b)
 }
 
 /* False: the backend is not here, and the test is to be skipped. */
-static bool fixture_open(int argc, char **argv)
+static inline bool fixture_open(int argc, char **argv)
 {
     hone_error err = { 0 };
     component_row found;
@@ -46,14 +46,14 @@ static bool fixture_open(int argc, char **argv)
     return true;
 }
 
-static int fixture_exit(void)
+static inline int fixture_exit(void)
 {
     plugin_shutdown_all();
     registry_close(fixture_plugins);
     return TEST_EXIT();
 }
 
-static int32_t *read_ids(const json_t *list)
+static inline int32_t *read_ids(const json_t *list)
 {
     int32_t *ids = mem_new(json_array_size(list), sizeof *ids);
     size_t i;
@@ -62,7 +62,7 @@ static int32_t *read_ids(const json_t *list)
     return ids;
 }
 
-static void fixture_hash(dataset *d)
+static inline void fixture_hash(dataset *d)
 {
     sha256 s;
     uint8_t out[32];
@@ -78,7 +78,7 @@ static void fixture_hash(dataset *d)
 }
 
 /* Rows [first, first + n) of a JSONL file of input_ids and labels. */
-static dataset fixture_rows(const char *folder, const char *file, size_t first, size_t n)
+static inline dataset fixture_rows(const char *folder, const char *file, size_t first, size_t n)
 {
     char *path = fixture_path(folder, file), *p = NULL;
     hone_error err = { 0 };
@@ -131,7 +131,7 @@ typedef struct trial {
     double val_after; /* loss on eval.jsonl of the model in memory, when n_val */
 } trial;
 
-static trial trial_new(const char *out)
+static inline trial trial_new(const char *out)
 {
     return (trial){ .o = { .out = out,
                            .seq_len = 32,
@@ -155,7 +155,7 @@ typedef struct stopper {
     volatile int stop;
 } stopper;
 
-static void stop_at_step(void *ctx, const train_progress *p)
+static inline void stop_at_step(void *ctx, const train_progress *p)
 {
     stopper *s = ctx;
     if (s->at && p->step >= s->at - 1)
@@ -163,7 +163,7 @@ static void stop_at_step(void *ctx, const train_progress *p)
 }
 
 /* look (may be NULL) sees the model after training, or what is left after a failure. */
-static hone_status trial_run(trial *t, void (*look)(void *ctx, model *m), void *ctx)
+static inline hone_status trial_run(trial *t, void (*look)(void *ctx, model *m), void *ctx)
 {
     char *dir = t->model ? mem_strdup(t->model) : fixture_path(t->base, "base");
     char *adapter_dir = fixture_path(t->base, "adapter");
@@ -208,7 +208,7 @@ static hone_status trial_run(trial *t, void (*look)(void *ctx, model *m), void *
     return st;
 }
 
-static void trial_ok(trial *t)
+static inline void trial_ok(trial *t)
 {
     CHECK_OK(trial_run(t, NULL, NULL), t->err);
 }
@@ -216,7 +216,7 @@ static void trial_ok(trial *t)
 /* ------------------------------------------------------------------- looking */
 
 /* A number of every training line of metrics.jsonl, in order; how many. */
-static size_t metric(const char *out, const char *key, double *values, size_t cap)
+static inline size_t metric(const char *out, const char *key, double *values, size_t cap)
 {
     char *path = path_join(out, "metrics.jsonl"), *p = NULL;
     hone_error err = { 0 };
@@ -237,7 +237,7 @@ static size_t metric(const char *out, const char *key, double *values, size_t ca
 }
 
 /* Do two files hold the same bytes? */
-static bool same_file(const char *dir_a, const char *dir_b, const char *name)
+static inline bool same_file(const char *dir_a, const char *dir_b, const char *name)
 {
     char *a = path_join(dir_a, name), *b = path_join(dir_b, name);
     hone_error err = { 0 };
@@ -250,7 +250,7 @@ static bool same_file(const char *dir_a, const char *dir_b, const char *name)
 }
 
 /* Two runs ended in the same adapter, to the bit, and say the same of it. */
-static void check_same_adapter(const char *a, const char *b)
+static inline void check_same_adapter(const char *a, const char *b)
 {
     CHECK(same_file(a, b, "adapter/adapter_model.safetensors"));
     CHECK(same_file(a, b, "adapter/adapter_config.json"));
@@ -258,7 +258,7 @@ static void check_same_adapter(const char *a, const char *b)
 }
 
 /* Largest over tensors of |a - b| / |a|, of two safetensors files with the same tensors. */
-static double file_distance(const char *path_a, const char *path_b)
+static inline double file_distance(const char *path_a, const char *path_b)
 {
     st_file *a = NULL, *b = NULL;
     hone_error err = { 0 };
@@ -296,7 +296,7 @@ static double file_distance(const char *path_a, const char *path_b)
 }
 
 /* A fresh folder name below /tmp; free(), and dir_remove() what it became. */
-static char *scratch(const char *name)
+static inline char *scratch(const char *name)
 {
     static int n;
     text t = { 0 };
@@ -306,7 +306,7 @@ static char *scratch(const char *name)
     return t.p;
 }
 
-static void scratch_done(char *path)
+static inline void scratch_done(char *path)
 {
     (void)!dir_remove(path, NULL);
     free(path);
