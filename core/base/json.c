@@ -10,6 +10,7 @@
  */
 #include "core/base/base.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define MAX_DEPTH 128
@@ -45,30 +46,45 @@ static bool depth_ok(const char *p, size_t n, int *line, int *column)
     return true;
 }
 
+/* Digits (with a sign) that no int64 holds. */
+static bool is_beyond_int64(const char *p, size_t n)
+{
+    char digits[24];
+    if (n < 19)
+        return false;
+    if (n >= sizeof digits)
+        return true;
+    memcpy(digits, p, n);
+    digits[n] = '\0';
+    errno = 0;
+    (void)strtoll(digits, NULL, 10);
+    return errno == ERANGE;
+}
+
 /* A copy in which whole numbers that no int64 holds end in ".0", and so become reals. Published
  * tokenizer configs have such: "model_max_length": 1000000000000000019884624838656. */
 static bool widen_integers(text *out, const char *p, size_t n)
 {
     bool in_string = false;
-    size_t i = 0;
-    while (i < n) {
-        size_t end = i + 1;
+    size_t i = 0, end;
+    for (i = 0; i < n && !out->failed; i = end) {
+        bool whole = false;
+        end = i + 1;
         if (in_string) {
             if (p[i] == '\\' && end < n)
                 end++;
-            else if (p[i] == '"')
-                in_string = false;
+            in_string = p[i] != '"';
         } else if (p[i] == '"') {
             in_string = true;
         } else if (p[i] == '-' || (p[i] >= '0' && p[i] <= '9')) {
-            while (end < n && strchr("0123456789+-.eE", p[end]) && p[end])
+            while (end < n && p[end] && strchr("0123456789+-.eE", p[end]))
                 end++;
+            whole = !memchr(p + i, '.', end - i) && !memchr(p + i, 'e', end - i) &&
+                    !memchr(p + i, 'E', end - i);
         }
         text_add(out, p + i, end - i);
-        if (!in_string && end - i > 18 && !memchr(p + i, '.', end - i) &&
-            !memchr(p + i, 'e', end - i) && !memchr(p + i, 'E', end - i))
+        if (whole && is_beyond_int64(p + i, end - i))
             text_puts(out, ".0");
-        i = end;
     }
     return !out->failed;
 }

@@ -306,6 +306,8 @@ static hone_status parse_json(const hone_option *row, const char *at, const json
         (void)snprintf(shown, sizeof shown, "%.15g", d);
         if (d != floor(d))
             return hone_fail(err, HONE_ERR_ARG, "%s: %s is not an integer", at, shown);
+        if (fabs(d) >= 0x1p63)
+            return check_integer(row, at, shown, 0, true, err);
         if (fabs(d) > 0x1p53)
             return hone_fail(err, HONE_ERR_ARG, "%s: write %s without exponent or point", at,
                              shown);

@@ -82,7 +82,7 @@ static hone_status start_libltdl(hone_error *err)
                              .module_close = strict_close,
                              .find_sym = strict_symbol,
                              .priority = LT_DLLOADER_PREPEND };
-    (void)lt_dlloader_remove("lt_dlopen");
+    free(lt_dlloader_remove("lt_dlopen")); /* malloc'ed by libltdl, and now ours */
     if (lt_dlloader_add(strict) != 0) {
         free(strict);
         return hone_fail(err, HONE_ERR_STATE, "libltdl: %s", lt_dlerror());
