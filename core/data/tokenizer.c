@@ -174,8 +174,8 @@ static hone_status index_added(tokenizer *t, hone_error *err)
         }
         if (!n)
             return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: nothing is left of added token \"%.60s\" once normalized",
-                             t->what, a->content);
+                             "%s: nothing is left of added token \"%s\" once normalized", t->what,
+                             quoted(a->content, a->n).s);
         if (!trie_add(a->normalized ? &t->normal : &t->plain, p, n, (int32_t)i))
             return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for added tokens", t->what);
         t->added_of[a->id] = (int32_t)i;
@@ -327,9 +327,8 @@ static hone_status read_names(tokenizer *t, const json_t *config, bool given[4],
                              path, names[i].key);
         id = piece_find(t, name, strlen(name));
         if (id < 0)
-            return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: %s \"%.60s\" is not in the vocabulary of %s", path, names[i].key,
-                             name, t->what);
+            return hone_fail(err, HONE_ERR_FORMAT, "%s: %s \"%s\" is not in the vocabulary of %s",
+                             path, names[i].key, quoted_s(name).s, t->what);
         *names[i].id = id;
         given[i] = true;
     }
@@ -351,8 +350,8 @@ static hone_status side_open(side_file *f, const char *dir, const char *name, ho
     return path_exists(f->path) ? json_read(&f->root, f->path, err) : HONE_OK;
 }
 
-static hone_status open_file(tokenizer **out, const char *path, bool spm, const json_t *config,
-                             hone_error *err)
+static hone_status open_file(tokenizer **out, const char *dir, const char *path, bool spm,
+                             const json_t *config, hone_error *err)
 {
     char *p = NULL;
     size_t n = 0;
@@ -360,7 +359,7 @@ static hone_status open_file(tokenizer **out, const char *path, bool spm, const 
     if (!status) {
         status = spm ? spm_open(out, p, n, config, err) : tokenizer_from_json(out, p, n, err);
         if (status)
-            (void)hone_prefix(err, "%.*s", (int)(path_base(path) - path), path);
+            (void)hone_prefix(err, "%s", dir);
     }
     free(p);
     return status;
@@ -382,9 +381,9 @@ hone_status tokenizer_open(tokenizer **out, const char *model_dir, hone_error *e
     if (!json || !spm)
         status = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", model_dir);
     else if (path_exists(json))
-        status = open_file(&t, json, false, NULL, err);
+        status = open_file(&t, model_dir, json, false, NULL, err);
     else if (path_exists(spm))
-        status = open_file(&t, spm, true, side[0].root, err);
+        status = open_file(&t, model_dir, spm, true, side[0].root, err);
     else
         status = hone_fail(
             err, HONE_ERR_NOTFOUND,

@@ -108,6 +108,13 @@ int64_t alphabet_to_bytes(const char *p, size_t n, char *out);
 
 /* -------------------------------------------------------- pieces, merges, tries */
 
+/* Text from outside for a message: at most 60 bytes, on one line. */
+typedef struct quote {
+    char s[260];
+} quote;
+quote quoted(const char *p, size_t n);
+quote quoted_s(const char *s); /* s: NUL-terminated */
+
 uint64_t hash_bytes(const char *p, size_t n);
 
 /* A piece's bytes are named by their place in the arena: as the file spells it, and

@@ -28,14 +28,15 @@ static hone_status check_model(const tokenizer *t, const json_t *model, hone_err
         return fail_format(t, "\"model\" is missing or no object", err);
     if (type && strcmp(type, "BPE") != 0)
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
-                         "%s: model \"%.40s\" is not supported, only BPE is", t->what, type);
+                         "%s: model \"%s\" is not supported, only BPE is", t->what,
+                         quoted_s(type).s);
     if (!type && json_object_get(model, "type"))
         return fail_format(t, "model.type is no string", err);
     for (i = 0; i < 2; i++) {
         const char *s = json_string_value(json_object_get(model, affixes[i]));
         if (s && *s)
-            return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: model.%s \"%.40s\" is not supported",
-                             t->what, affixes[i], s);
+            return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: model.%s \"%s\" is not supported",
+                             t->what, affixes[i], quoted_s(s).s);
     }
     if (json_is_number(dropout) && json_number_value(dropout) != 0)
         return hone_fail(
@@ -73,8 +74,8 @@ static hone_status read_flags(tokenizer *t, const json_t *model, hone_error *err
     t->unk = piece_find(t, json_string_value(unk), json_string_length(unk));
     if (t->unk < 0)
         return hone_fail(err, HONE_ERR_FORMAT,
-                         "%s: model.unk_token \"%.40s\" is not in the vocabulary", t->what,
-                         json_string_value(unk));
+                         "%s: model.unk_token \"%s\" is not in the vocabulary", t->what,
+                         quoted_s(json_string_value(unk)).s);
     return HONE_OK;
 }
 
@@ -88,13 +89,13 @@ static hone_status read_vocab(tokenizer *t, json_t *vocab, size_t n_more, hone_e
         const json_t *id = json_object_iter_value(i);
         const char *key = json_object_iter_key(i);
         if (!json_is_integer(id))
-            return hone_fail(err, HONE_ERR_FORMAT, "%s: the id of \"%.60s\" is no integer", t->what,
-                             key);
+            return hone_fail(err, HONE_ERR_FORMAT, "%s: the id of \"%s\" is no integer", t->what,
+                             quoted_s(key).s);
         if (json_integer_value(id) < 0 || (uint64_t)json_integer_value(id) >= n)
             return hone_fail(
                 err, HONE_ERR_FORMAT,
-                "%s: \"%.60s\" has id %lld, but the vocabulary has %zu pieces: there is a hole",
-                t->what, key, (long long)json_integer_value(id), n);
+                "%s: \"%s\" has id %lld, but the vocabulary has %zu pieces: there is a hole",
+                t->what, quoted_s(key).s, (long long)json_integer_value(id), n);
         status = piece_add(t, json_integer_value(id), key, json_object_iter_key_len(i), err);
     }
     t->n_vocab = (int64_t)n;
@@ -144,8 +145,8 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
         id[i] = piece_find(t, side[i], n[i]);
         if (id[i] < 0)
             return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: merge %zu speaks of \"%.*s\", which is not in the vocabulary",
-                             t->what, at, n[i] > 60 ? 60 : (int)n[i], side[i]);
+                             "%s: merge %zu speaks of \"%s\", which is not in the vocabulary",
+                             t->what, at, quoted(side[i], n[i]).s);
     }
     text_clear(both);
     text_add(both, side[0], n[0]);
@@ -156,8 +157,8 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
     made = piece_find(t, both->p ? both->p : "", both->n);
     if (made < 0)
         return hone_fail(err, HONE_ERR_FORMAT,
-                         "%s: merge %zu makes \"%.*s\", which is not in the vocabulary", t->what,
-                         at, both->n > 60 ? 60 : (int)both->n, both->p);
+                         "%s: merge %zu makes \"%s\", which is not in the vocabulary", t->what, at,
+                         quoted(both->p, both->n).s);
     merge_put(&t->merges, id[0], id[1], rank, made);
     for (i = 0; i < 2; i++)
         if (id[i] == t->unk || t->pieces[id[i]].byte)
@@ -239,8 +240,8 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
         const json_t *v = json_object_get(o, flags[i].key);
         if (!json_is_boolean(v))
             return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: added token \"%.60s\": \"%s\" is missing or no boolean", t->what,
-                             json_string_value(content), flags[i].key);
+                             "%s: added token \"%s\": \"%s\" is missing or no boolean", t->what,
+                             quoted_s(json_string_value(content)).s, flags[i].key);
         *flags[i].out = json_is_true(v);
     }
     if (json_string_length(content) == 0)
@@ -248,15 +249,16 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
     a.id = piece_find(t, json_string_value(content), json_string_length(content));
     if (a.id >= 0 && a.id != json_integer_value(id))
         return hone_fail(err, HONE_ERR_FORMAT,
-                         "%s: added token \"%.60s\" has id %lld, but %d in the vocabulary", t->what,
-                         json_string_value(content), (long long)json_integer_value(id), a.id);
+                         "%s: added token \"%s\" has id %lld, but %d in the vocabulary", t->what,
+                         quoted_s(json_string_value(content)).s, (long long)json_integer_value(id),
+                         a.id);
     if (a.id < 0) {
         if (json_integer_value(id) != t->n)
             return hone_fail(
                 err, HONE_ERR_FORMAT,
-                "%s: added token \"%.60s\" has id %lld where %lld comes next: the vocabulary has "
+                "%s: added token \"%s\" has id %lld where %lld comes next: the vocabulary has "
                 "a hole",
-                t->what, json_string_value(content), (long long)json_integer_value(id),
+                t->what, quoted_s(json_string_value(content)).s, (long long)json_integer_value(id),
                 (long long)t->n);
         a.id = (int32_t)t->n;
         status = piece_add(t, a.id, json_string_value(content), json_string_length(content), err);
@@ -293,8 +295,8 @@ static hone_status from_json(tokenizer *t, const json_t *root, hone_error *err)
     const char *version = json_string_value(json_object_get(root, "version"));
     hone_status status;
     if (version && strcmp(version, "1.0") != 0)
-        return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: version \"%.20s\", only 1.0 is known",
-                         t->what, version);
+        return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: version \"%s\", only 1.0 is known",
+                         t->what, quoted_s(version).s);
     if (list && !json_is_null(list) && !json_is_array(list))
         return fail_format(t, "\"added_tokens\" is no list", err);
     status = check_model(t, model, err);

@@ -25,8 +25,8 @@ typedef struct component {
 static hone_status bad_value(const tokenizer *t, const char *type, const char *key,
                              const char *want, hone_error *err)
 {
-    return hone_fail(err, HONE_ERR_FORMAT, "%s: %s: \"%s\" is missing or no %s", t->what, type, key,
-                     want);
+    return hone_fail(err, HONE_ERR_FORMAT, "%s: %s: \"%s\" is missing or no %s", t->what,
+                     quoted_s(type).s, key, want);
 }
 
 static const char *type_of(const json_t *o)
@@ -58,7 +58,7 @@ static hone_status get_text(const tokenizer *t, const json_t *o, const char *key
         return bad_value(t, type_of(o), key, "string", err);
     copy = mem_strndup(json_string_value(v), json_string_length(v));
     if (!copy)
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for %s", t->what, type_of(o));
+        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for components", t->what);
     free(*out);
     *out = copy;
     *n = json_string_length(v);
@@ -110,7 +110,7 @@ static hone_status open_pattern(const tokenizer *t, const json_t *o, const char 
                                 bool literal, regex **out, hone_error *err)
 {
     char where[96];
-    (void)snprintf(where, sizeof where, "%s: %.40s", t->what, type_of(o));
+    (void)snprintf(where, sizeof where, "%s: %s", t->what, type_of(o));
     return regex_open(out, p, n, literal, where, err);
 }
 
@@ -362,14 +362,15 @@ static hone_status template_ids(const tokenizer *t, const json_t *o, const char 
     size_t i;
     if (!json_is_array(list))
         return hone_fail(err, HONE_ERR_FORMAT,
-                         "%s: TemplateProcessing: \"%s\" is not in special_tokens", t->what, name);
+                         "%s: TemplateProcessing: \"%s\" is not in special_tokens", t->what,
+                         quoted_s(name).s);
     for (i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= t->n)
             return hone_fail(
                 err, HONE_ERR_FORMAT,
                 "%s: TemplateProcessing: \"%s\" stands for an id that is not in the vocabulary",
-                t->what, name);
+                t->what, quoted_s(name).s);
         if (*n == MAX_EDGE)
             return hone_fail(err, HONE_ERR_LIMIT, "%s: TemplateProcessing adds more than %d ids",
                              t->what, MAX_EDGE);
@@ -439,9 +440,9 @@ static hone_status unknown(const tokenizer *t, const char *family, const compone
     hone_status status;
     for (; table->name; table++)
         text_printf(&names, "%s, ", table->name);
-    status = hone_fail(err, HONE_ERR_UNSUPPORTED,
-                       "%s: %s \"%.60s\" is not supported (known: %sSequence)", t->what, family,
-                       type, names.p ? names.p : "");
+    status =
+        hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: %s \"%s\" is not supported (known: %sSequence)",
+                  t->what, family, quoted_s(type).s, names.p ? names.p : "");
     text_finish(&names);
     return status;
 }

@@ -88,8 +88,8 @@ typedef struct translation {
 static hone_status refuse(translation *t, const char *what, size_t n)
 {
     return hone_fail(t->err, HONE_ERR_UNSUPPORTED,
-                     "%s: the pattern has \"%.*s\", which is not supported", t->where, (int)n,
-                     what);
+                     "%s: the pattern has \"%s\", which is not supported", t->where,
+                     quoted(what, n).s);
 }
 
 /* A class escape: as a set of its own, or inside the class that is open. Complements
@@ -304,8 +304,8 @@ hone_status regex_open(regex **out, const char *pattern, size_t n, bool literal,
     if (!r->code) {
         char why[128] = "";
         (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        status = hone_fail(err, HONE_ERR_FORMAT, "%s: the pattern \"%.*s\" does not compile: %s",
-                           where, n > 120 ? 120 : (int)n, pattern, why);
+        status = hone_fail(err, HONE_ERR_FORMAT, "%s: the pattern \"%s\" does not compile: %s",
+                           where, quoted(pattern, n).s, why);
         goto out;
     }
     (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* slower without, not different */

@@ -162,9 +162,9 @@ static hone_status check_model(const spm_model *m, const tokenizer *t, hone_erro
     if (m->n_charsmap || m->n_tsv)
         return hone_fail(
             err, HONE_ERR_UNSUPPORTED,
-            "%s: the normalizer \"%.*s\" is not supported, only identity is: take a model whose "
+            "%s: the normalizer \"%s\" is not supported, only identity is: take a model whose "
             "folder has a tokenizer.json",
-            t->what, m->n_rule > 40 ? 40 : (int)m->n_rule, m->rule);
+            t->what, quoted(m->rule, m->n_rule).s);
     if (m->suffix_space)
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
                          "%s: treat_whitespace_as_suffix is not supported", t->what);
@@ -188,8 +188,8 @@ static hone_status add_byte_piece(tokenizer *t, const spm_piece *q, int32_t id, 
             return HONE_OK;
         }
     }
-    return hone_fail(err, HONE_ERR_FORMAT, "%s: byte piece %d \"%.*s\" names no byte", t->what, id,
-                     q->n > 40 ? 40 : (int)q->n, q->p);
+    return hone_fail(err, HONE_ERR_FORMAT, "%s: byte piece %d \"%s\" names no byte", t->what, id,
+                     quoted(q->p, q->n).s);
 }
 
 static hone_status add_piece(tokenizer *t, const spm_piece *q, int32_t id, hone_error *err)
@@ -231,8 +231,8 @@ static hone_status add_piece(tokenizer *t, const spm_piece *q, int32_t id, hone_
         return add_byte_piece(t, q, id, err);
     default:
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
-                         "%s: piece %d \"%.*s\" is of type %llu, which is not supported", t->what,
-                         id, q->n > 40 ? 40 : (int)q->n, q->p, (unsigned long long)q->type);
+                         "%s: piece %d \"%s\" is of type %llu, which is not supported", t->what, id,
+                         quoted(q->p, q->n).s, (unsigned long long)q->type);
     }
 }
 
@@ -418,17 +418,17 @@ static hone_status add_configured(tokenizer *t, int64_t id, const json_t *o, hon
         const char *have = piece_text(t, a.id, &n);
         if (n != strlen(content) || memcmp(have, content, n) != 0)
             return hone_fail(err, HONE_ERR_FORMAT,
-                             "tokenizer_config.json: added_tokens_decoder %lld is \"%.60s\", but "
-                             "\"%.60s\" in %s",
-                             (long long)id, content, have, t->what);
+                             "tokenizer_config.json: added_tokens_decoder %lld is \"%s\", but "
+                             "\"%s\" in %s",
+                             (long long)id, quoted_s(content).s, quoted(have, n).s, t->what);
         return added_append(t, &a, content, strlen(content), err);
     }
     if (id != t->n)
         return hone_fail(
             err, HONE_ERR_FORMAT,
-            "tokenizer_config.json: added token \"%.60s\" has id %lld where %lld comes next: the "
+            "tokenizer_config.json: added token \"%s\" has id %lld where %lld comes next: the "
             "vocabulary has a hole",
-            content, (long long)id, (long long)t->n);
+            quoted_s(content).s, (long long)id, (long long)t->n);
     status = piece_add(t, id, content, strlen(content), err);
     return status ? status : added_append(t, &a, content, strlen(content), err);
 }
@@ -454,8 +454,8 @@ static hone_status add_all_configured(tokenizer *t, json_t *list, hone_error *er
         ids[k] = strtoll(json_object_iter_key(i), &end, 10);
         if (*end || end == json_object_iter_key(i) || ids[k] < 0)
             status = hone_fail(err, HONE_ERR_FORMAT,
-                               "tokenizer_config.json: added_tokens_decoder: \"%.40s\" is no id",
-                               json_object_iter_key(i));
+                               "tokenizer_config.json: added_tokens_decoder: \"%s\" is no id",
+                               quoted_s(json_object_iter_key(i)).s);
         k++;
     }
     qsort(ids, k, sizeof *ids, by_id);

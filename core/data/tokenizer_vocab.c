@@ -10,6 +10,28 @@
 
 #include <stdlib.h>
 
+quote quoted(const char *p, size_t n)
+{
+    quote q;
+    size_t i, k = 0, end = n;
+    if (end > 60) /* do not cut a character in two */
+        for (end = 60; end > 57 && ((uint8_t)p[end] & 0xc0) == 0x80;)
+            end--;
+    for (i = 0; i < end; i++) {
+        if ((uint8_t)p[i] < 0x20 || p[i] == 0x7f)
+            k += (size_t)snprintf(q.s + k, sizeof q.s - k, "\\x%02x", (unsigned)(uint8_t)p[i]);
+        else
+            q.s[k++] = p[i];
+    }
+    (void)snprintf(q.s + k, sizeof q.s - k, "%s", end < n ? "..." : "");
+    return q;
+}
+
+quote quoted_s(const char *s)
+{
+    return quoted(s, strlen(s));
+}
+
 uint64_t hash_bytes(const char *p, size_t n)
 {
     uint64_t h = 0x9e3779b97f4a7c15u ^ n, w;
@@ -110,13 +132,13 @@ hone_status piece_add(tokenizer *t, int64_t id, const char *p, size_t n, hone_er
     int32_t *slot;
     if (id < 0 || (size_t)id >= t->cap_pieces)
         return hone_fail(err, HONE_ERR_FORMAT,
-                         "%s: \"%.*s\" has id %lld, but there are only %zu pieces, so that "
+                         "%s: \"%s\" has id %lld, but there are only %zu pieces, so that "
                          "ids below it are missing",
-                         t->what, n > 60 ? 60 : (int)n, p, (long long)id, t->cap_pieces);
+                         t->what, quoted(p, n).s, (long long)id, t->cap_pieces);
     q = t->pieces + id;
     if (q->used)
-        return hone_fail(err, HONE_ERR_FORMAT, "%s: id %lld is both \"%s\" and \"%.*s\"", t->what,
-                         (long long)id, t->arena.p + q->at, n > 60 ? 60 : (int)n, p);
+        return hone_fail(err, HONE_ERR_FORMAT, "%s: id %lld is both \"%s\" and \"%s\"", t->what,
+                         (long long)id, quoted(t->arena.p + q->at, q->n).s, quoted(p, n).s);
     q->at = (uint32_t)t->arena.n;
     q->n = (uint32_t)n;
     q->used = true;
@@ -128,8 +150,8 @@ hone_status piece_add(tokenizer *t, int64_t id, const char *p, size_t n, hone_er
         return HONE_ERR_NOMEM;
     slot = map_slot(t, &t->by_text, piece_text, p, n);
     if (*slot >= 0)
-        return hone_fail(err, HONE_ERR_FORMAT, "%s: \"%.*s\" has two ids, %d and %lld", t->what,
-                         n > 60 ? 60 : (int)n, p, *slot, (long long)id);
+        return hone_fail(err, HONE_ERR_FORMAT, "%s: \"%s\" has two ids, %d and %lld", t->what,
+                         quoted(p, n).s, *slot, (long long)id);
     *slot = (int32_t)id;
     if (id >= t->n)
         t->n = id + 1;
