@@ -1,0 +1,327 @@
+/*
+ * child.c - the process in which readers and recipes run.
+ *
+ * It is forked from the run, maps its plugins, locks itself down, and then takes one
+ * document after another as an open descriptor. A document that kills it costs that
+ * document; the run starts another child for the next.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/prepare/parts.h"
+
+#define FLUSH_BYTES (1u << 20) /* frames are sent once this much has gathered */
+#define MAX_BLOCKS (1u << 24)  /* of one document */
+
+typedef struct opened { /* a component with its instance */
+    component *c;
+    void *self;
+} opened;
+
+typedef struct child {
+    const crew *crew;
+    int fd;
+    opened *readers, *recipes; /* owned, as many as the crew has */
+    text out;                  /* frames not sent yet */
+
+    /* The document at hand. Texts of blocks stay until the next document. */
+    hone_block *blocks;
+    size_t n_blocks, cap_blocks;
+    char **texts;
+    size_t n_texts, cap_texts;
+    char *title;
+    uint64_t source_bytes;
+    uint32_t who; /* 0: the reader, 1 + k: recipe k */
+} child;
+
+static bool flush(child *c)
+{
+    const bool sent = !c->out.failed && write_all(c->fd, c->out.p ? c->out.p : "", c->out.n);
+    text_clear(&c->out);
+    return sent;
+}
+
+static void send_done(child *c, hone_status status, const char *said)
+{
+    const size_t at = frame_begin(&c->out, FRAME_DONE);
+    frame_put_u32(&c->out, (uint32_t)status);
+    frame_put_u64(&c->out, c->n_blocks);
+    frame_put_str(&c->out, hone_s(said));
+    frame_end(&c->out, at);
+    if (!flush(c))
+        _exit(0); /* the run has gone: nobody is left to tell */
+}
+
+static void add_lost(child *c, uint64_t bytes, const char *why)
+{
+    const size_t at = frame_begin(&c->out, FRAME_LOST);
+    frame_put_u32(&c->out, c->who);
+    frame_put_u64(&c->out, bytes);
+    frame_put_str(&c->out, hone_s(why && utf8_valid(why, strlen(why)) ? why : "no reason given"));
+    frame_end(&c->out, at);
+}
+
+/* ------------------------------------------------------------------- the sinks */
+
+static void block_lost(const hone_block_sink *sink, uint64_t bytes, const char *why)
+{
+    add_lost(sink->ctx, bytes, why);
+}
+
+static const char *keep(child *c, hone_str s)
+{
+    char *copy = mem_strndup(s.p ? s.p : "", (size_t)s.n);
+    if (!copy || !mem_grow(&c->texts, &c->cap_texts, c->n_texts + 1, sizeof *c->texts)) {
+        free(copy);
+        return NULL;
+    }
+    c->texts[c->n_texts++] = copy;
+    return copy;
+}
+
+static hone_status block_add(const hone_block_sink *sink, const hone_block *block, hone_error *err)
+{
+    child *c = sink->ctx;
+    hone_block b = *block;
+    if (c->n_blocks >= MAX_BLOCKS)
+        return hone_fail(err, HONE_ERR_LIMIT, "more than %u blocks", MAX_BLOCKS);
+    if (!utf8_valid(b.text.p ? b.text.p : "", (size_t)b.text.n))
+        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a block that is no UTF-8");
+    b.text.p = keep(c, b.text);
+    b.lang.p = keep(c, b.lang);
+    if (!b.text.p || !b.lang.p ||
+        !mem_grow(&c->blocks, &c->cap_blocks, c->n_blocks + 1, sizeof *c->blocks))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for block %zu", c->n_blocks + 1);
+    c->blocks[c->n_blocks++] = b;
+    return HONE_OK;
+}
+
+static hone_status block_meta(const hone_block_sink *sink, const char *key, hone_str value,
+                              hone_error *err)
+{
+    child *c = sink->ctx;
+    if (strcmp(key, "title") != 0 || !utf8_valid(value.p ? value.p : "", (size_t)value.n))
+        return HONE_OK;
+    free(c->title);
+    if (!(c->title = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the title");
+    const size_t at = frame_begin(&c->out, FRAME_TITLE);
+    frame_put_str(&c->out, hone_s(c->title));
+    frame_end(&c->out, at);
+    return HONE_OK;
+}
+
+static void sample_lost(const hone_sample_sink *sink, uint64_t bytes, const char *why)
+{
+    add_lost(sink->ctx, bytes, why);
+}
+
+static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *segments,
+                              uint64_t n, hone_error *err)
+{
+    child *c = sink->ctx;
+    const size_t at = frame_begin(&c->out, FRAME_SAMPLE);
+    frame_put_u32(&c->out, c->who - 1);
+    frame_put_u32(&c->out, (uint32_t)n);
+    for (uint64_t i = 0; i < n; i++) {
+        const hone_segment *s = &segments[i];
+        if (s->role > HONE_ROLE_ASSISTANT || !(s->loss_weight == 0.0f || s->loss_weight == 1.0f))
+            return hone_fail(err, HONE_ERR_ARG,
+                             "segment %llu: role %u and loss weight %g, expected 0 to 3 and 0 or 1",
+                             (unsigned long long)i + 1, s->role, (double)s->loss_weight);
+        frame_put_u32(&c->out, s->role);
+        frame_put_u32(&c->out, s->loss_weight > 0);
+        frame_put_u64(&c->out, s->src_off);
+        frame_put_u64(&c->out, s->src_len);
+        frame_put_str(&c->out, s->text);
+    }
+    frame_end(&c->out, at);
+    if (c->out.failed)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for a sample");
+    if (c->out.n > FLUSH_BYTES && !flush(c))
+        _exit(0);
+    return HONE_OK;
+}
+
+/* ---------------------------------------------------------------- one document */
+
+static void forget_document(child *c)
+{
+    for (size_t i = 0; i < c->n_texts; i++)
+        free(c->texts[i]);
+    free(c->title);
+    c->title = NULL;
+    c->n_texts = c->n_blocks = 0;
+}
+
+static hone_status read_document(child *c, size_t reader, const char *name, const uint8_t *p,
+                                 size_t n, hone_error *err)
+{
+    const hone_reader *ops = c->readers[reader].c->ops;
+    const hone_source source = { .struct_size = sizeof source,
+                                 .name = hone_s(name),
+                                 .bytes = { (const char *)p, n } };
+    const hone_block_sink sink = { .struct_size = sizeof sink,
+                                   .ctx = c,
+                                   .add = block_add,
+                                   .lost = block_lost,
+                                   .meta = block_meta };
+    c->who = 0;
+    return ops->read(c->readers[reader].self, &source, &sink, err);
+}
+
+static hone_status make_samples(child *c, const char *name, hone_error *err)
+{
+    const hone_document d = { .struct_size = sizeof d,
+                              .name = hone_s(name),
+                              .title = hone_s(c->title ? c->title : ""),
+                              .blocks = c->blocks,
+                              .n_blocks = c->n_blocks };
+    const hone_sample_sink sink = {
+        .struct_size = sizeof sink, .ctx = c, .add = sample_put, .lost = sample_lost
+    };
+    for (size_t k = 0; k < c->crew->n_recipes; k++) {
+        const hone_recipe *ops = c->recipes[k].c->ops;
+        c->who = (uint32_t)k + 1;
+        hone_status st = ops->process(c->recipes[k].self, &d, &sink, err);
+        if (st) {
+            (void)hone_prefix(err, "recipe %s", c->crew->recipes[k].name);
+            return st;
+        }
+    }
+    return HONE_OK;
+}
+
+static hone_status finish_recipes(child *c, hone_error *err)
+{
+    const hone_sample_sink sink = {
+        .struct_size = sizeof sink, .ctx = c, .add = sample_put, .lost = sample_lost
+    };
+    for (size_t k = 0; k < c->crew->n_recipes; k++) {
+        const hone_recipe *ops = c->recipes[k].c->ops;
+        c->who = (uint32_t)k + 1;
+        hone_status st =
+            HONE_HAS_CALL(ops, finish) ? ops->finish(c->recipes[k].self, &sink, err) : HONE_OK;
+        if (st) {
+            (void)hone_prefix(err, "recipe %s", c->crew->recipes[k].name);
+            return st;
+        }
+    }
+    return HONE_OK;
+}
+
+static void serve_document(child *c, size_t reader, const char *name, int fd)
+{
+    hone_error err = { 0 };
+    struct stat s;
+    hone_status st = HONE_OK;
+    void *p = NULL;
+    forget_document(c);
+    if (reader >= c->crew->n_readers || fstat(fd, &s) != 0 || s.st_size < 0)
+        st = hone_fail(&err, HONE_ERR_IO, "cannot be read");
+    else if (s.st_size > 0 &&
+             (p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        st = hone_fail(&err, HONE_ERR_NOMEM, "cannot be mapped: %lld bytes", (long long)s.st_size);
+    if (!st) {
+        c->source_bytes = (uint64_t)s.st_size;
+        st = read_document(c, reader, name, p ? p : (const uint8_t *)"", (size_t)s.st_size, &err);
+        if (!st)
+            st = make_samples(c, name, &err);
+        if (p)
+            (void)munmap(p, (size_t)s.st_size);
+    }
+    send_done(c, st, err.message);
+}
+
+/* --------------------------------------------------------------------- the loop */
+
+static hone_status open_all(child *c, hone_error *err)
+{
+    const crew *w = c->crew;
+    c->readers = mem_new(w->n_readers + 1, sizeof *c->readers);
+    c->recipes = mem_new(w->n_recipes + 1, sizeof *c->recipes);
+    if (!c->readers || !c->recipes)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for plugins");
+    for (size_t i = 0; i < w->n_readers; i++) {
+        opened *o = &c->readers[i];
+        hone_status st = component_open(&o->c, w->plugins, HONE_KIND_READER, w->readers[i].name,
+                                        w->readers[i].json, NULL, err);
+        if (st)
+            return st;
+        const hone_reader *ops = o->c->ops;
+        if ((st = ops->create(plugin_host(), o->c->config, &o->self, err)))
+            return st;
+    }
+    for (size_t i = 0; i < w->n_recipes; i++) {
+        opened *o = &c->recipes[i];
+        hone_status st = component_open(&o->c, w->plugins, HONE_KIND_RECIPE, w->recipes[i].name,
+                                        w->recipes[i].json, NULL, err);
+        if (st)
+            return st;
+        const hone_recipe *ops = o->c->ops;
+        if ((st = ops->create(plugin_host(), o->c->config, &o->self, err)))
+            return st;
+    }
+    return HONE_OK;
+}
+
+_Noreturn void child_run(const crew *w, int fd)
+{
+    child c = { .crew = w, .fd = fd };
+    hone_error err = { 0 };
+    uint8_t head[5];
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGINT, SIG_IGN); /* the run decides when to stop */
+    (void)signal(SIGTERM, SIG_DFL);
+
+    hone_status st = open_all(&c, &err);
+    if (!st)
+        st = lockdown(w->memory_bytes, &err);
+    if (st) {
+        send_done(&c, st, err.message);
+        _exit(0);
+    }
+    uint32_t needs_all = 0;
+    for (size_t i = 0; i < w->n_recipes; i++) {
+        const hone_recipe *ops = c.recipes[i].c->ops;
+        needs_all |= HONE_HAS_CALL(ops, finish);
+    }
+    const size_t at = frame_begin(&c.out, FRAME_READY);
+    frame_put_u32(&c.out, needs_all);
+    frame_end(&c.out, at);
+    if (!flush(&c))
+        _exit(0);
+
+    while (read_all(fd, head, sizeof head)) {
+        frame f = { .p = head, .n = 4 };
+        const uint32_t n = frame_u32(&f) - 1;
+        uint8_t *fields = n <= FRAME_LIMIT ? mem_new((size_t)n + 1, 1) : NULL;
+        if (!fields || !read_all(fd, fields, n))
+            break;
+        f = (frame){ .type = head[4], .p = fields, .n = n };
+        if (head[4] == FRAME_REQUEST) {
+            const uint32_t reader = frame_u32(&f);
+            const hone_str name = frame_str(&f);
+            char *copy = mem_strndup(name.p, (size_t)name.n);
+            const int handed = receive_descriptor(fd);
+            if (handed < 0 || !copy)
+                break;
+            serve_document(&c, reader, copy, handed);
+            (void)close(handed);
+            free(copy);
+        } else if (head[4] == FRAME_FINISH) {
+            forget_document(&c);
+            err.message[0] = '\0';
+            st = finish_recipes(&c, &err);
+            send_done(&c, st, err.message);
+        }
+        free(fields);
+    }
+    _exit(0); /* the run closed the socket; nothing of this process is kept */
+}
