@@ -18,7 +18,10 @@
 
 #include "core/model/config.h"
 
-#define LIMIT 2147483647.0 /* of any count in a config */
+/* Far above any model, and low enough that no count of parameters or bytes overflows. */
+#define LIMIT 2147483647.0
+#define VOCAB_LIMIT 268435456.0
+#define WIDTH_LIMIT 1048576.0
 
 /* What config.json says, before the family's rules. 0: absent. */
 typedef struct fields {
@@ -41,9 +44,9 @@ static const struct field {
     bool required;
     double fallback;
 } table[] = {
-    { FIELD(WHOLE, vocab_size),              1, LIMIT, true,  0 },
-    { FIELD(WHOLE, hidden_size),             1, LIMIT, true,  0 },
-    { FIELD(WHOLE, intermediate_size),       1, LIMIT, true,  0 },
+    { FIELD(WHOLE, vocab_size),              1, VOCAB_LIMIT, true,  0 },
+    { FIELD(WHOLE, hidden_size),             1, WIDTH_LIMIT, true,  0 },
+    { FIELD(WHOLE, intermediate_size),       1, WIDTH_LIMIT, true,  0 },
     { FIELD(WHOLE, num_hidden_layers),       1, 10000, true,  0 },
     { FIELD(WHOLE, num_attention_heads),     1, 65536, true,  0 },
     { FIELD(WHOLE, num_key_value_heads),     1, 65536, false, 0 },
@@ -334,7 +337,7 @@ static hone_status set_sizes(llama_config *c, const fields *f, const struct fami
     c->dim[DIM_K] = c->kv_heads * c->head_dim;
     c->dim[DIM_F] = f->intermediate_size;
     c->dim[DIM_D] = c->head_dim;
-    if ((double)c->dim[DIM_Q] > LIMIT)
+    if ((double)c->dim[DIM_Q] > WIDTH_LIMIT)
         return hone_fail(err, HONE_ERR_FORMAT, "%s: %lld heads of %lld are too many", file,
                          (long long)c->heads, (long long)c->head_dim);
     c->max_positions = f->max_position_embeddings ? f->max_position_embeddings : family->positions;

@@ -9,7 +9,8 @@
 #include "core/model/config.h"
 #include "core/model/impl.h"
 
-#define PREFILL 512 /* tokens fed to the cache at a time, at most */
+#define PREFILL 512           /* tokens fed to the cache at a time, at most */
+#define MOST_TOKENS (1 << 24) /* of a micro-batch or a cache: keeps every size below 2^63 bytes */
 
 static int64_t max_of(int64_t a, int64_t b)
 {
@@ -23,8 +24,8 @@ static hone_status check_options(const model_options *o, hone_error *err)
         return hone_fail(err, HONE_ERR_ARG,
                          "model: seq_len %lld, batch %lld, context %lld: expected 1 or more",
                          (long long)o->seq_len, (long long)o->batch, (long long)o->context);
-    if (o->seq_len > INT32_MAX || o->batch > INT32_MAX || o->context > INT32_MAX / 2 ||
-        o->seq_len * o->batch > INT32_MAX / 2)
+    if (o->seq_len > MOST_TOKENS || o->batch > MOST_TOKENS || o->context > MOST_TOKENS ||
+        o->seq_len * o->batch > MOST_TOKENS || o->max_sequences > MOST_TOKENS)
         return hone_fail(err, HONE_ERR_LIMIT,
                          "model: seq_len %lld x batch %lld or context %lld is too large",
                          (long long)o->seq_len, (long long)o->batch, (long long)o->context);
