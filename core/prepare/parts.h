@@ -108,4 +108,65 @@ typedef struct document { /* one file of the sources */
 } document;
 void document_finish(document *d);
 
+/* ---------------------------------------------------------------------- the run */
+
+typedef struct worker {
+    pid_t pid; /* 0: none */
+    int fd;
+    bool ready;      /* FRAME_READY came */
+    int64_t doc;     /* the document at hand, -1: none, -2: finish() */
+    double deadline; /* clock_now() at which it is taken from the child */
+    uint8_t *in;     /* owned: bytes received and not decoded */
+    size_t n_in, cap_in;
+} worker;
+
+typedef struct run {
+    const prepare_options *o;
+    crew crew;
+    const json_t *reader_options;
+    reader_choice *readers;
+    size_t cap_readers;
+    recipe_choice *recipes;
+    document *docs;
+    size_t n_docs, cap_docs;
+    document last;        /* what finish() gives */
+    size_t next, written; /* documents handed out; documents written */
+    worker *workers;
+    size_t n_workers;
+    bool asked;     /* the first child has said what its recipes need */
+    bool needs_all; /* a recipe has finish(): one process must see all documents */
+    file_writer *out;
+    uint64_t *seen; /* owned: open-addressed set of sample ids, 0 = free */
+    size_t n_seen, cap_seen;
+    prepare_report *report;
+    json_t *no_reader, *lost, *documents; /* owned by report->detail */
+} run;
+
+/* sources.c */
+HONE_MUST_CHECK hone_status list_documents(run *r, hone_error *err);
+HONE_MUST_CHECK hone_status list_recipes(run *r, const json_t *recipe_options, hone_error *err);
+/* Options of a recipe that is not installed are a mistake; readers may be configured for
+ * files that are not there today. */
+HONE_MUST_CHECK hone_status check_recipe_options(const run *r, const json_t *recipe_options,
+                                                 hone_error *err);
+/* causes[key] += by */
+HONE_MUST_CHECK hone_status count_cause(json_t *causes, const char *key, json_int_t by,
+                                        hone_error *err);
+
+/* worker.c */
+HONE_MUST_CHECK hone_status worker_start(run *r, worker *w, hone_error *err);
+/* Ends the child, if there is one; *status (may be NULL) gets how it ended. */
+void worker_stop(worker *w, bool kill_it, int *status);
+/* Document `index` to the child, or -2: the recipes' finish(). */
+HONE_MUST_CHECK hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err);
+/* Receive and take what has come. */
+HONE_MUST_CHECK hone_status worker_read(run *r, worker *w, hone_error *err);
+/* The child is gone (why NULL), or is ended because of `why`: its document has failed, the next
+ * gets a new child. */
+HONE_MUST_CHECK hone_status worker_lost(run *r, worker *w, const char *why, hone_error *err);
+
+/* output.c */
+/* The document whose turn it is: samples out, report, memory back. */
+HONE_MUST_CHECK hone_status write_document(run *r, document *d, hone_error *err);
+
 #endif /* CORE_PREPARE_PARTS_H */

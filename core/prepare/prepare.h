@@ -18,14 +18,14 @@
 #include "core/plugin/plugin.h"
 
 typedef struct prepare_options { /* option rows: prepare_option_rows, section "prepare" */
-    hone_list sources;      /* files and folders                                         */
-    const char *out;        /* folder of samples.jsonl and report.json                   */
-    hone_list recipes;      /* names, in order: "headings,raw"                           */
-    hone_list exclude;      /* path patterns (fnmatch) left out, counted                 */
-    bool strict;            /* a document that fails ends the run; else counted and named */
-    int64_t timeout;        /* seconds per document in a child                           */
-    int64_t memory_mb;      /* of a child                                                */
-    int64_t jobs;           /* children at once; 0: one per core                         */
+    hone_list sources;           /* files and folders                                         */
+    const char *out;             /* folder of samples.jsonl and report.json                   */
+    hone_list recipes;           /* names, in order: "headings,raw"                           */
+    hone_list exclude;           /* path patterns (fnmatch) left out, counted                 */
+    bool strict;                 /* a document that fails ends the run; else counted and named */
+    int64_t timeout;             /* seconds per document in a child                           */
+    int64_t memory_mb;           /* of a child                                                */
+    int64_t jobs;                /* children at once; 0: one per core                         */
 } prepare_options;
 extern const hone_option prepare_option_rows[];
 
@@ -44,8 +44,10 @@ void prepare_report_print(const prepare_report *r, text *out);
  * may be NULL. Deterministic: the same files and config give the same bytes, at any
  * number of jobs. Written atomically. */
 HONE_MUST_CHECK hone_status prepare_run(const prepare_options *o, registry *plugins,
-    const json_t *reader_options, const json_t *recipe_options, const tokenizer *t,
-    void (*on_progress)(void *ctx, int64_t done, int64_t total, const char *file), void *ctx,
-    prepare_report *report, hone_error *err);
+                                        const json_t *reader_options, const json_t *recipe_options,
+                                        const tokenizer *t,
+                                        void (*on_progress)(void *ctx, int64_t done, int64_t total,
+                                                            const char *file),
+                                        void *ctx, prepare_report *report, hone_error *err);
 
 #endif /* CORE_PREPARE_PREPARE_H */

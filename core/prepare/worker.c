@@ -1,0 +1,300 @@
+/*
+ * worker.c - the run's side of a child: start it, hand it a document, believe nothing it says.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/prepare/parts.h"
+
+#define START_SECONDS 60 /* a child has this long to open its plugins */
+
+hone_status worker_start(run *r, worker *w, hone_error *err)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
+                         strerror(errno));
+    (void)fflush(NULL);
+    const pid_t pid = fork();
+    if (pid < 0) {
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+        return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
+                         strerror(errno));
+    }
+    if (pid == 0) {
+        (void)close(pair[0]);
+        for (size_t i = 0; i < r->n_workers; i++)
+            if (r->workers[i].pid)
+                (void)close(r->workers[i].fd);
+        child_run(&r->crew, pair[1]);
+    }
+    (void)close(pair[1]);
+    w->pid = pid;
+    w->fd = pair[0];
+    w->ready = false;
+    w->doc = -1;
+    w->n_in = 0;
+    w->deadline = clock_now() + START_SECONDS;
+    return HONE_OK;
+}
+
+/* Ends the child, if there is one; *status gets how it ended. */
+void worker_stop(worker *w, bool kill_it, int *status)
+{
+    int ended = 0;
+    if (!w->pid)
+        return;
+    if (kill_it)
+        (void)kill(w->pid, SIGKILL);
+    (void)close(w->fd);
+    while (waitpid(w->pid, &ended, 0) < 0 && errno == EINTR)
+        ;
+    w->pid = 0;
+    if (status)
+        *status = ended;
+}
+
+hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err)
+{
+    text t = { 0 };
+    hone_status st = HONE_OK;
+    int fd = -1;
+    if (index >= 0) {
+        document *d = &r->docs[index];
+        struct stat s;
+        fd = open(d->path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) {
+            hone_error why = { 0 };
+            d->status = hone_fail(&why, HONE_ERR_IO, "cannot be read: %s",
+                                  fd < 0 ? strerror(errno) : "no regular file");
+            d->message = mem_strdup(why.message);
+            d->finished = true;
+            if (fd >= 0)
+                (void)close(fd);
+            return HONE_OK;
+        }
+        d->bytes = (uint64_t)s.st_size;
+        const size_t at = frame_begin(&t, FRAME_REQUEST);
+        frame_put_u32(&t, (uint32_t)d->reader);
+        frame_put_str(&t, hone_s(d->shown));
+        frame_end(&t, at);
+    } else {
+        const size_t at = frame_begin(&t, FRAME_FINISH);
+        frame_end(&t, at);
+    }
+    st = text_status(&t, err);
+    w->doc = index;
+    w->deadline = clock_now() + (double)r->o->timeout;
+    /* A child that has died is noticed when its answer does not come. */
+    if (!st && write_all(w->fd, t.p, t.n) && fd >= 0)
+        (void)!send_descriptor(w->fd, fd, NULL);
+    if (fd >= 0)
+        (void)close(fd);
+    text_finish(&t);
+    return st;
+}
+
+/* ------------------------------------------------------------------------ frames */
+
+static hone_status take_sample(run *r, document *d, frame *f, hone_error *err)
+{
+    const uint32_t recipe = frame_u32(f), n = frame_u32(f);
+    hone_status st = HONE_OK;
+    sample s = { 0 };
+    if (f->bad || recipe >= r->crew.n_recipes || n == 0 || n > f->n)
+        return hone_fail(err, HONE_ERR_FORMAT, "a sample that is malformed");
+    for (uint32_t i = 0; i < n && !st; i++) {
+        const uint32_t role = frame_u32(f), learn = frame_u32(f);
+        const uint64_t start = frame_u64(f), length = frame_u64(f);
+        const hone_str words = frame_str(f);
+        if (f->bad || role > HONE_ROLE_ASSISTANT || (role == HONE_ROLE_RAW && n != 1))
+            st = hone_fail(err, HONE_ERR_FORMAT, "a sample with a malformed segment %u", i + 1);
+        else if (d->path && (start > d->bytes || length > d->bytes - start))
+            st = hone_fail(err, HONE_ERR_FORMAT, "a sample from bytes %llu+%llu of a file of %llu",
+                           (unsigned long long)start, (unsigned long long)length,
+                           (unsigned long long)d->bytes);
+        else
+            st = sample_add(&s, role, learn != 0, words, start, length, err);
+    }
+    s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
+    s.file = d->shown ? mem_strdup(d->shown) : NULL;
+    if (!st &&
+        (!s.recipe || (d->shown && !s.file) || !mem_grow(&d->samples, &d->cap, d->n + 1, sizeof s)))
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
+    if (st) {
+        sample_finish(&s);
+        return st;
+    }
+    d->samples[d->n++] = s;
+    return HONE_OK;
+}
+
+static hone_status take_lost(run *r, document *d, frame *f, hone_error *err)
+{
+    const uint32_t who = frame_u32(f);
+    const uint64_t bytes = frame_u64(f);
+    const hone_str why = frame_str(f);
+    text key = { 0 };
+    if (f->bad || who > r->crew.n_recipes || why.n > 512)
+        return hone_fail(err, HONE_ERR_FORMAT, "a malformed account of what was left out");
+    text_printf(&key, "%s: ",
+                who ? r->recipes[who - 1].row.row->component
+                    : r->readers[d->reader].row.row->component);
+    text_add(&key, why.p, (size_t)why.n);
+    hone_status st = text_status(&key, err);
+    if (!st && !d->lost && !(d->lost = json_object()))
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    if (!st)
+        st = count_cause(d->lost, key.p, bytes > INT64_MAX / 2 ? 0 : (json_int_t)bytes, err);
+    d->lost_bytes += bytes;
+    text_finish(&key);
+    return st;
+}
+
+static hone_status keep_message(document *d, hone_status status, hone_str said, hone_error *err)
+{
+    d->status = status;
+    free(d->message);
+    d->message = NULL;
+    if (status && !(d->message = mem_strndup(said.p, (size_t)said.n)))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    for (char *c = d->message; c && *c; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    return HONE_OK;
+}
+
+/* One frame of a child. A failure that is the child's own has *fault set. */
+static hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err)
+{
+    document *d = w->doc >= 0 ? &r->docs[w->doc] : w->doc == -2 ? &r->last : NULL;
+    hone_status st = HONE_OK;
+    *fault = true;
+    if (f->type == FRAME_READY && !w->ready) {
+        w->ready = true;
+        r->asked = true;
+        r->needs_all = frame_u32(f) != 0;
+        return HONE_OK;
+    }
+    if (f->type == FRAME_DONE &&
+        !w->ready) { /* plugins could not be opened: not a document's fault */
+        const hone_status status = (hone_status)frame_u32(f);
+        (void)frame_u64(f);
+        const hone_str said = frame_str(f);
+        *fault = false;
+        return hone_fail(err, status ? status : HONE_ERR_FORMAT, "%.*s", (int)said.n, said.p);
+    }
+    if (!d)
+        return hone_fail(err, HONE_ERR_FORMAT, "an answer that nobody asked for");
+    switch (f->type) {
+    case FRAME_SAMPLE:
+        return take_sample(r, d, f, err);
+    case FRAME_LOST:
+        return take_lost(r, d, f, err);
+    case FRAME_TITLE: {
+        const hone_str title = frame_str(f);
+        free(d->title);
+        d->title = mem_strndup(title.p, (size_t)title.n);
+        return f->bad ? hone_fail(err, HONE_ERR_FORMAT, "a title that is no UTF-8") : HONE_OK;
+    }
+    case FRAME_DONE: {
+        const hone_status status = (hone_status)frame_u32(f);
+        d->blocks = frame_u64(f);
+        const hone_str said = frame_str(f);
+        if (f->bad || status > 0)
+            return hone_fail(err, HONE_ERR_FORMAT, "a malformed end");
+        st = keep_message(d, status, said, err);
+        *fault = false;
+        d->finished = true;
+        w->doc = -1;
+        w->deadline = INFINITY;
+        return st;
+    }
+    default:
+        return hone_fail(err, HONE_ERR_FORMAT, "frame type %u", f->type);
+    }
+}
+
+static const char *how_it_ended(int status, char *buf, size_t n)
+{
+    if (WIFSIGNALED(status))
+        (void)snprintf(buf, n, "crashed its process with signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    else
+        (void)snprintf(buf, n, "ended its process with status %d", WEXITSTATUS(status));
+    return buf;
+}
+
+/* The child is gone, or talks nonsense: its document has failed, the next gets a new child. */
+hone_status worker_lost(run *r, worker *w, const char *why, hone_error *err)
+{
+    char buf[160];
+    int status = 0;
+    const int64_t index = w->doc;
+    const bool was_ready = w->ready;
+    worker_stop(w, why != NULL, &status);
+    if (!why)
+        why = how_it_ended(status, buf, sizeof buf);
+    if (!was_ready)
+        return hone_fail(err, HONE_ERR_STATE,
+                         "a process for documents could not be started: opening the plugins %s",
+                         why);
+    if (index == -1)
+        return HONE_OK;
+    document *d = index == -2 ? &r->last : &r->docs[index];
+    if (r->needs_all)
+        return hone_fail(err, HONE_ERR_STATE,
+                         "%s %s, and a recipe needs all documents in one process; leave it out "
+                         "(prepare.exclude) and start again",
+                         d->shown ? d->shown : "the end of the recipes", why);
+    d->finished = true;
+    return keep_message(d, HONE_ERR_DEVICE, hone_s(why), err);
+}
+
+hone_status worker_read(run *r, worker *w, hone_error *err)
+{
+    if (!mem_grow(&w->in, &w->cap_in, w->n_in + (1u << 16), 1))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for an answer");
+    const ssize_t got = read(w->fd, w->in + w->n_in, w->cap_in - w->n_in);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return HONE_OK;
+    if (got <= 0)
+        return worker_lost(r, w, NULL, err);
+    w->n_in += (size_t)got;
+    size_t at = 0;
+    while (at < w->n_in) {
+        frame f;
+        size_t used = 0;
+        bool fault = true;
+        hone_error why = { 0 };
+        hone_status st = frame_next(&f, w->in + at, w->n_in - at, &used, &why);
+        if (st == HONE_ERR_SKIP)
+            break;
+        if (!st)
+            st = take_frame(r, w, &f, &fault, &why);
+        if (st && (!fault || st == HONE_ERR_NOMEM)) {
+            if (err)
+                *err = why;
+            return st;
+        }
+        if (st) {
+            char text_of[600];
+            (void)snprintf(text_of, sizeof text_of, "its process sent %s", why.message);
+            return worker_lost(r, w, text_of, err);
+        }
+        at += used;
+    }
+    memmove(w->in, w->in + at, w->n_in - at);
+    w->n_in -= at;
+    return HONE_OK;
+}
