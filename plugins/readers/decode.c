@@ -334,7 +334,7 @@ hone_status decode(const decoder *d, decoded *out, const hone_source *source, ho
             binary += k;
             cp = 0xfffd;
         } else if ((cp < 0x20 && cp != '\t' && cp != '\n') || (cp >= 0x7f && cp < 0xa0) ||
-                   cp == 0xfeff) {
+                   cp == 0xfeff || cp == 0xfffe || cp == 0xffff) {
             out->control += k;
             binary += k;
             i += k;
