@@ -30,6 +30,8 @@ bool ew_apart(const hone_tensor *t)
 {
     int order[4] = { 0, 1, 2, 3 };
     int64_t span = 0; /* of the dimensions with smaller strides */
+    if (!hone_tensor_count(t))
+        return true;
     for (int i = 1; i < 4; i++)
         for (int j = i; j > 0 && t->stride[order[j]] < t->stride[order[j - 1]]; j--) {
             const int swap = order[j];

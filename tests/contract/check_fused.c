@@ -1,0 +1,585 @@
+/*
+ * check_fused.c - norm, rope, swiglu, linear and the loss: fused against composed,
+ * both against double precision, backward against central differences.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/contract/rig.h"
+
+#define CLOSE 3e-6 /* of float32 results against double precision, by norms */
+
+/* ------------------------------------------------------- in double precision */
+
+static void plain_norm(const double *x, const double *w, int64_t n, int64_t c, double eps,
+                       double *y, double *rstd)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0, scale;
+        for (int64_t j = 0; j < c; j++)
+            sum += x[i * c + j] * x[i * c + j];
+        scale = 1 / sqrt(sum / (double)c + eps);
+        if (rstd)
+            rstd[i] = scale;
+        for (int64_t j = 0; j < c; j++)
+            y[i * c + j] = x[i * c + j] * scale * w[j];
+    }
+}
+
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+/* nll of each row, logits = h w^T */
+static void plain_nll(const double *h, const double *w, const int32_t *target, int64_t n, int64_t c,
+                      int64_t v, double *nll)
+{
+    double *logits = calloc((size_t)v, sizeof *logits);
+    for (int64_t i = 0; i < n; i++) {
+        double most = -HUGE_VAL, sum = 0;
+        for (int64_t t = 0; t < v; t++) {
+            logits[t] = 0;
+            for (int64_t j = 0; j < c; j++)
+                logits[t] += h[i * c + j] * w[t * c + j];
+            most = logits[t] > most ? logits[t] : most;
+        }
+        for (int64_t t = 0; t < v; t++)
+            sum += exp(logits[t] - most);
+        nll[i] = most + log(sum) - logits[target[i]];
+    }
+    free(logits);
+}
+
+static double *widened(const float *x, int64_t n)
+{
+    double *y = calloc((size_t)n + 1, sizeof *y);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (double)x[i];
+    return y;
+}
+
+static double weighted(const double *y, const float *by, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += y[i] * (double)by[i];
+    return sum;
+}
+
+/* d (sum of f) / dx by central differences, where f(ctx) reads x. */
+static double *differences(double *x, int64_t n, double (*f)(void *ctx), void *ctx)
+{
+    double *d = calloc((size_t)n + 1, sizeof *d);
+    for (int64_t i = 0; i < n; i++) {
+        const double keep = x[i], step = 1e-5 * (1 + fabs(keep));
+        double up, down;
+        x[i] = keep + step;
+        up = f(ctx);
+        x[i] = keep - step;
+        down = f(ctx);
+        x[i] = keep;
+        d[i] = (up - down) / (2 * step);
+    }
+    return d;
+}
+
+/* --------------------------------------------------------------------- norm */
+
+typedef struct norm_ctx {
+    double *x, *w, *y;
+    const float *dy;
+    int64_t n, c;
+    double eps;
+} norm_ctx;
+
+static double norm_value(void *ctx)
+{
+    norm_ctx *k = ctx;
+    plain_norm(k->x, k->w, k->n, k->c, k->eps, k->y, NULL);
+    return weighted(k->y, k->dy, k->n * k->c);
+}
+
+static void norm_case(rig *r, int64_t n, int64_t c, int64_t gap, float scale, bool accumulate,
+                      bool wants_dw, bool check_differences)
+{
+    const int64_t shape[2] = { n, c }, n_c = n * c;
+    const float eps = 1e-5f;
+    float *x = normals(r, n_c, (double)scale), *w = normals(r, c, 1), *dy = normals(r, n_c, 1);
+    float *old_dx = normals(r, n_c, 1), *old_dw = normals(r, c, 1);
+    float *dx[N_SIDES], *dw[N_SIDES];
+    double *wx = widened(x, n_c), *ww = widened(w, c), *y = calloc((size_t)n_c + 1, 8),
+           *rstd = calloc((size_t)n + 1, 8);
+    plain_norm(wx, ww, n, c, (double)eps, y, rstd);
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_rmsnorm_args a = { .eps = eps, .accumulate_dx = accumulate };
+        float *got;
+        what(r, "rmsnorm (%lld, %lld), row gap %lld, x about %g%s%s, %s", (long long)n,
+             (long long)c, (long long)gap, (double)scale, accumulate ? ", dx accumulated" : "",
+             wants_dw ? "" : ", no dw", k ? "composed" : "fused");
+        a.x = put(r, s, 2, shape, gap, x);
+        a.w = put(r, s, 1, &c, 0, w);
+        a.y = put(r, s, 2, shape, 0, NULL);
+        a.rstd = put(r, s, 1, &n, 0, NULL);
+        (void)good(r, ops_rmsnorm(s->o, a, &err), &err);
+        got = get(r, s, a.y);
+        near_norm(r, "y", got, y, n_c, CLOSE);
+        free(got);
+        got = get(r, s, a.rstd);
+        near_norm(r, "rstd", got, rstd, n, CLOSE);
+        free(got);
+        a.dy = put(r, s, 2, shape, 0, dy);
+        a.dx = put(r, s, 2, shape, 0, accumulate ? old_dx : NULL);
+        if (wants_dw)
+            a.dw = put(r, s, 1, &c, 0, old_dw);
+        (void)good(r, ops_rmsnorm_bwd(s->o, a, &err), &err);
+        dx[k] = get(r, s, a.dx);
+        dw[k] = wants_dw ? get(r, s, a.dw) : NULL;
+        drop_all(s);
+    }
+    /* in rows of one or two, dx is a small difference of large numbers */
+    near_pair(r, "dx, fused against composed", dx[FUSED], dx[COMPOSED], n_c, c < 3 ? 1e-3 : CLOSE);
+    if (wants_dw)
+        near_pair(r, "dw, fused against composed", dw[FUSED], dw[COMPOSED], c, CLOSE);
+    if (check_differences) {
+        norm_ctx ctx = { wx, ww, y, dy, n, c, (double)eps };
+        double *gx = differences(wx, n_c, norm_value, &ctx);
+        double *gw = differences(ww, c, norm_value, &ctx);
+        for (int64_t i = 0; accumulate && i < n_c; i++)
+            gx[i] += (double)old_dx[i];
+        for (int64_t j = 0; j < c; j++)
+            gw[j] += (double)old_dw[j];
+        near_norm(r, "dx", dx[FUSED], gx, n_c, c < 3 ? 1e-3 : 1e-5);
+        if (wants_dw)
+            near_norm(r, "dw", dw[FUSED], gw, c, 1e-5);
+        free(gx);
+        free(gw);
+    }
+    for (int k = 0; k < N_SIDES; k++) {
+        free(dx[k]);
+        free(dw[k]);
+    }
+    free(x), free(w), free(dy), free(old_dx), free(old_dw);
+    free(wx), free(ww), free(y), free(rstd);
+}
+
+static void norms(rig *r)
+{
+    static const int64_t widths[] = { 1, 2, 7, 8, 15, 16, 33, 64, 100, 257, 640, 1030 };
+    norm_case(r, 0, 16, 0, 1, false, true, false);
+    norm_case(r, 700, 33, 0, 1, false, true, false); /* dw over many rows */
+    norm_case(r, 3, 64, 0, 1e6f, false, true, false);
+    norm_case(r, 3, 64, 0, 1e-6f, true, true, false);
+    for (int i = 0; i < 30; i++)
+        norm_case(r, pick(r, 1, 70), pick_of(r, widths, 12), i % 3 == 0 ? 5 : 0, 1, i % 2,
+                  i % 4 != 1, false);
+    for (int i = 0; i < 8; i++)
+        norm_case(r, pick(r, 1, 5), pick(r, 1, 20), 0, 1, i % 2, true, true);
+}
+
+/* --------------------------------------------------------------------- rope */
+
+static void rope_case(rig *r, int64_t n, int64_t heads, int64_t d, int64_t gap, bool inverse)
+{
+    const int64_t shape[3] = { n, heads, d }, table[2] = { 40, d / 2 }, count = n * heads * d;
+    float *x = normals(r, count, 1), *c = normals(r, table[0] * table[1], 1);
+    float *sn = normals(r, table[0] * table[1], 1);
+    int32_t *position = calloc((size_t)n + 1, sizeof *position);
+    double *want = calloc((size_t)count + 1, sizeof *want);
+    for (int64_t i = 0; i < n; i++)
+        position[i] = (int32_t)pick(r, 0, table[0] - 1);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t k = 0; k < d / 2; k++) {
+                const int64_t low = (i * heads + h) * d + k, high = low + d / 2;
+                const double co = (double)c[position[i] * (d / 2) + k];
+                const double si = (double)sn[position[i] * (d / 2) + k] * (inverse ? -1 : 1);
+                want[low] = (double)x[low] * co - (double)x[high] * si;
+                want[high] = (double)x[high] * co + (double)x[low] * si;
+            }
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_rope_args a = { .inverse = inverse };
+        float *got;
+        what(r, "rope (%lld, %lld, %lld), row gap %lld%s, %s", (long long)n, (long long)heads,
+             (long long)d, (long long)gap, inverse ? ", inverse" : "", k ? "composed" : "fused");
+        a.x = put(r, s, 3, shape, gap, x);
+        a.cos = put(r, s, 2, table, 0, c);
+        a.sin = put(r, s, 2, table, 0, sn);
+        a.position = put_ints(r, s, n, position);
+        (void)good(r, ops_rope(s->o, a, &err), &err);
+        got = get(r, s, a.x);
+        near_norm(r, "x", got, want, count, CLOSE);
+        free(got);
+        if (n && k == FUSED) {
+            position[n - 1] = 40;
+            a.position = put_ints(r, s, n, position);
+            must_fail(r, s, ops_rope(s->o, a, &err), &err);
+            position[n - 1] = 39;
+        }
+        drop_all(s);
+        if (n)
+            position[n - 1] = 0;
+        if (n && k == FUSED) /* the composed side gets the changed position too */
+            for (int64_t h = 0; h < heads; h++)
+                for (int64_t j = 0; j < d / 2; j++) {
+                    const int64_t low = ((n - 1) * heads + h) * d + j, high = low + d / 2;
+                    const double co = (double)c[j], si = (double)sn[j] * (inverse ? -1 : 1);
+                    want[low] = (double)x[low] * co - (double)x[high] * si;
+                    want[high] = (double)x[high] * co + (double)x[low] * si;
+                }
+    }
+    free(x), free(c), free(sn), free(position), free(want);
+}
+
+static void ropes(rig *r)
+{
+    static const int64_t sizes[] = { 2, 4, 6, 8, 16, 32, 34, 64, 80, 128 };
+    rope_case(r, 0, 2, 8, 0, false);
+    for (int i = 0; i < 24; i++)
+        rope_case(r, pick(r, 1, 60), pick(r, 1, 9), pick_of(r, sizes, 10), i % 3 ? 0 : 12, i % 2);
+}
+
+/* ------------------------------------------------------------------- swiglu */
+
+typedef struct swiglu_ctx {
+    double *gate, *up;
+    const float *dy;
+    int64_t n;
+} swiglu_ctx;
+
+static double swiglu_value(void *ctx)
+{
+    swiglu_ctx *k = ctx;
+    double sum = 0;
+    for (int64_t i = 0; i < k->n; i++)
+        sum += silu(k->gate[i]) * k->up[i] * (double)k->dy[i];
+    return sum;
+}
+
+static void swiglu_case(rig *r, int64_t n, int64_t f, int64_t gap, double scale, bool in_place)
+{
+    const int64_t shape[2] = { n, f }, count = n * f;
+    float *gate = normals(r, count, scale), *up = normals(r, count, 1), *dy = normals(r, count, 1);
+    double *want = calloc((size_t)count + 1, sizeof *want), *dg = want, *du, *wg, *wu;
+    if (count > 3)
+        gate[0] = 200, gate[1] = -200, gate[2] = 0;
+    for (int64_t i = 0; i < count; i++)
+        want[i] = silu((double)gate[i]) * (double)up[i];
+    wg = widened(gate, count);
+    wu = widened(up, count);
+    {
+        swiglu_ctx ctx = { wg, wu, dy, 1 };
+        du = calloc((size_t)count + 1, sizeof *du);
+        dg = calloc((size_t)count + 1, sizeof *dg);
+        for (int64_t i = 0; i < count; i++) { /* elements are independent */
+            double *g;
+            ctx = (swiglu_ctx){ wg + i, wu + i, dy + i, 1 };
+            g = differences(wg + i, 1, swiglu_value, &ctx);
+            dg[i] = g[0];
+            free(g);
+            g = differences(wu + i, 1, swiglu_value, &ctx);
+            du[i] = g[0];
+            free(g);
+        }
+    }
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_swiglu_args a = { 0 };
+        float *got;
+        what(r, "swiglu (%lld, %lld), row gap %lld%s, %s", (long long)n, (long long)f,
+             (long long)gap, in_place ? ", in place" : "", k ? "composed" : "fused");
+        a.gate = put(r, s, 2, shape, gap, gate);
+        a.up = put(r, s, 2, shape, gap, up);
+        a.y = put(r, s, 2, shape, 0, NULL);
+        a.dy = put(r, s, 2, shape, 0, dy);
+        a.dgate = in_place ? a.gate : put(r, s, 2, shape, 0, NULL);
+        a.dup = in_place ? a.up : put(r, s, 2, shape, 0, NULL);
+        (void)good(r, ops_swiglu(s->o, a, &err), &err);
+        got = get(r, s, a.y);
+        near_norm(r, "y", got, want, count, CLOSE);
+        free(got);
+        (void)good(r, ops_swiglu_bwd(s->o, a, &err), &err);
+        got = get(r, s, a.dgate);
+        near_norm(r, "dgate", got, dg, count, 1e-5);
+        free(got);
+        got = get(r, s, a.dup);
+        near_norm(r, "dup", got, du, count, 1e-5);
+        free(got);
+        drop_all(s);
+    }
+    free(gate), free(up), free(dy), free(want), free(dg), free(du), free(wg), free(wu);
+}
+
+static void swiglus(rig *r)
+{
+    static const int64_t widths[] = { 1, 3, 8, 15, 16, 17, 31, 64, 100, 300 };
+    swiglu_case(r, 0, 8, 0, 1, false);
+    for (int i = 0; i < 16; i++)
+        swiglu_case(r, pick(r, 1, 30), pick_of(r, widths, 10), i % 3 ? 0 : 7, i % 4 ? 2 : 20,
+                    i % 2);
+}
+
+/* ------------------------------------------------------------------- linear */
+
+static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool transpose, bool bias,
+                        float beta, int64_t gap)
+{
+    const int64_t in = transpose ? rows : cols, out = transpose ? cols : rows;
+    const int64_t xs[2] = { n, in }, ws[2] = { rows, cols }, ys[2] = { n, out };
+    float *x = normals(r, n * in, 1), *w = normals(r, rows * cols, 1), *b = normals(r, out, 1);
+    float *y = normals(r, n * out, 1);
+    double *want = calloc((size_t)(n * out) + 1, sizeof *want);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t o = 0; o < out; o++) {
+            double sum =
+                (bias ? (double)b[o] : 0) + (beta != 0 ? (double)(beta * y[i * out + o]) : 0);
+            for (int64_t j = 0; j < in; j++)
+                sum += (double)x[i * in + j] * (double)w[transpose ? j * cols + o : o * cols + j];
+            want[i * out + o] = sum;
+        }
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_weight weight = { .struct_size = sizeof weight,
+                               .n_planes = 1,
+                               .format = "fp32",
+                               .rows = rows,
+                               .cols = cols };
+        hone_linear_args a = { .transpose = transpose, .beta = beta, .w = &weight };
+        float *got;
+        what(r, "linear (%lld, %lld) by (%lld, %lld)%s%s, beta %g, %s", (long long)n, (long long)in,
+             (long long)rows, (long long)cols, transpose ? "" : "^T", bias ? " + bias" : "",
+             (double)beta, k ? "composed" : "fused");
+        weight.plane[0] = put(r, s, 2, ws, 0, w);
+        a.x = put(r, s, 2, xs, gap, x);
+        if (bias)
+            a.bias = put(r, s, 1, &out, 0, b);
+        a.y = put(r, s, 2, ys, gap, beta != 0 ? y : NULL);
+        (void)good(r, ops_linear(s->o, a, &err), &err);
+        got = get(r, s, a.y);
+        near_norm(r, "y", got, want, n * out, CLOSE);
+        free(got);
+        if (transpose) {
+            a.bias = put(r, s, 1, &out, 0, b);
+            must_fail(r, s, ops_linear(s->o, a, &err), &err);
+        }
+        drop_all(s);
+    }
+    free(x), free(w), free(b), free(y), free(want);
+}
+
+static void linears(rig *r)
+{
+    static const int64_t sizes[] = { 1, 3, 8, 16, 17, 33, 64, 100, 130 };
+    static const float betas[] = { 0, 1, 0.5f };
+    for (int i = 0; i < 48; i++)
+        linear_case(r, i % 4 ? pick(r, 1, 70) : pick(r, 1, 5), pick_of(r, sizes, 9),
+                    pick_of(r, sizes, 9), i % 2, i % 2 == 0 && i % 3, betas[i % 3], i % 5 ? 0 : 6);
+    linear_case(r, 0, 8, 8, false, false, 0, 0);
+    linear_case(r, 1, 700, 300, false, true, 0, 0);
+}
+
+/* --------------------------------------------------------------------- loss */
+
+typedef struct loss_ctx {
+    double *h, *w, *nll;
+    const int32_t *target;
+    const float *weight;
+    int64_t count, c, v;
+    double scale;
+} loss_ctx;
+
+static double loss_value(void *ctx)
+{
+    loss_ctx *k = ctx;
+    double sum = 0;
+    plain_nll(k->h, k->w, k->target, k->count, k->c, k->v, k->nll);
+    for (int64_t i = 0; i < k->count; i++)
+        sum += k->nll[i] * (k->weight ? (double)k->weight[i] : 1);
+    return sum * k->scale;
+}
+
+static void loss_case(rig *r, int64_t n, int64_t c, int64_t v, int64_t chunk, double scale_h,
+                      int gradients, bool weights)
+{
+    const int64_t hs[2] = { n, c }, ws[2] = { v, c }, ss[2] = { chunk, v };
+    const int64_t count = n ? pick(r, 0, n) : 0;
+    const float scale = 0.125f, before = 2.5f;
+    float *h = normals(r, n * c, scale_h), *w = normals(r, v * c, 1), *weight = normals(r, n, 1);
+    float *old_dw = normals(r, v * c, 0.1), *dh[N_SIDES] = { 0 }, *dw[N_SIDES] = { 0 };
+    int32_t *target = calloc((size_t)n + 1, sizeof *target);
+    double *wh, *ww, *nll = calloc((size_t)n + 1, sizeof *nll), want;
+    loss_ctx ctx;
+    for (int64_t i = 0; i < n; i++) {
+        target[i] = (int32_t)pick(r, 0, v - 1);
+        weight[i] = i % 5 == 2 ? 0 : fabsf(weight[i]);
+    }
+    wh = widened(h, n * c);
+    ww = widened(w, v * c);
+    ctx = (loss_ctx){ wh, ww, nll, target, weights ? weight : NULL, count, c, v, 1 };
+    want = (double)before + loss_value(&ctx);
+    ctx.scale = (double)scale;
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_weight stored = {
+            .struct_size = sizeof stored, .n_planes = 1, .format = "fp32", .rows = v, .cols = c
+        };
+        hone_loss_args a = { .count = (int32_t)count, .scale = scale, .w = &stored };
+        float *got;
+        what(r, "loss over %lld of %lld rows, C %lld, V %lld, chunks of %lld, gradients %d%s, %s",
+             (long long)count, (long long)n, (long long)c, (long long)v, (long long)chunk,
+             gradients, weights ? ", weights" : "", k ? "composed" : "fused");
+        stored.plane[0] = put(r, s, 2, ws, 0, w);
+        a.h = put(r, s, 2, hs, 0, h);
+        a.target = put_ints(r, s, n, target);
+        if (weights)
+            a.weight = put(r, s, 1, &n, 0, weight);
+        a.loss = put(r, s, 1, &(int64_t){ 1 }, 0, &before);
+        a.nll = put(r, s, 1, &n, 0, NULL);
+        a.scratch = put(r, s, 2, ss, 0, NULL);
+        if (gradients)
+            a.dh = put(r, s, 2, hs, 0, NULL);
+        if (gradients > 1)
+            a.dw = put(r, s, 2, ws, 0, old_dw);
+        (void)good(r, ops_loss(s->o, a, &err), &err);
+        got = get(r, s, a.loss);
+        near_norm(r, "the loss", got, &want, 1, CLOSE);
+        free(got);
+        got = get(r, s, a.nll);
+        near_norm(r, "nll", got, nll, count, CLOSE);
+        free(got);
+        if (gradients) {
+            dh[k] = get(r, s, a.dh);
+            for (int64_t i = count * c; i < n * c; i++)
+                if (!isnan(dh[k][i])) {
+                    fail(r, "dh of a row at or above count was written");
+                    break;
+                }
+        }
+        dw[k] = gradients > 1 ? get(r, s, a.dw) : NULL;
+        drop_all(s);
+    }
+    if (gradients)
+        near_pair(r, "dh, fused against composed", dh[FUSED], dh[COMPOSED], count * c, 5e-6);
+    if (gradients > 1)
+        near_pair(r, "dw, fused against composed", dw[FUSED], dw[COMPOSED], v * c, 5e-6);
+    if (gradients && count * c * v < 4000) {
+        double *gh = differences(wh, count * c, loss_value, &ctx);
+        near_norm(r, "dh", dh[FUSED], gh, count * c, 1e-5);
+        free(gh);
+        if (gradients > 1) {
+            double *gw = differences(ww, v * c, loss_value, &ctx);
+            for (int64_t i = 0; i < v * c; i++)
+                gw[i] += (double)old_dw[i];
+            near_norm(r, "dw", dw[FUSED], gw, v * c, 1e-5);
+            free(gw);
+        }
+    }
+    for (int k = 0; k < N_SIDES; k++) {
+        free(dh[k]);
+        free(dw[k]);
+    }
+    free(h), free(w), free(weight), free(old_dw), free(target), free(wh), free(ww), free(nll);
+}
+
+/* A target outside the vocabulary: an error or a NaN loss, never a number. */
+static void loss_off_table(rig *r)
+{
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        const int64_t n = 3, v = 7, hs[2] = { n, 4 }, ws[2] = { v, 4 }, ss[2] = { 2, v };
+        const int32_t target[3] = { 1, k ? -1 : 7, 2 };
+        float *h = normals(r, n * 4, 1), *w = normals(r, v * 4, 1), *got;
+        hone_error err = { 0 };
+        hone_weight stored = { .struct_size = sizeof stored,
+                               .n_planes = 1,
+                               .format = "fp32",
+                               .rows = v,
+                               .cols = 4,
+                               .plane = { put(r, s, 2, ws, 0, w) } };
+        hone_loss_args a = { .count = 3, .scale = 1, .w = &stored };
+        hone_status st;
+        what(r, "loss with a target of %d of %lld classes, %s", (int)target[1], (long long)v,
+             k ? "composed" : "fused");
+        a.h = put(r, s, 2, hs, 0, h);
+        a.target = put_ints(r, s, n, target);
+        a.loss = put(r, s, 1, &(int64_t){ 1 }, 0, &(float){ 0 });
+        a.scratch = put(r, s, 2, ss, 0, NULL);
+        st = ops_loss(s->o, a, &err);
+        st = st ? st : ops_sync(s->o, &err);
+        got = get(r, s, a.loss);
+        if (!st && !isnan(got[0]))
+            fail(r, "gives the loss %g", (double)got[0]);
+        free(got), free(h), free(w);
+        drop_all(s);
+    }
+}
+
+static void losses(rig *r)
+{
+    loss_case(r, 0, 4, 5, 2, 1, 2, false);
+    loss_case(r, 40, 33, 700, 16, 1, 2, true);
+    loss_case(r, 9, 16, 5000, 4, 1, 2, false);
+    loss_case(r, 7, 8, 50, 3, 100, 1, false); /* logits in the hundreds */
+    for (int i = 0; i < 30; i++)
+        loss_case(r, pick(r, 1, 20), pick(r, 1, 40), pick(r, 1, 90), pick(r, 1, 24), 1, i % 3,
+                  i % 2);
+    for (int i = 0; i < 6; i++)
+        loss_case(r, pick(r, 1, 4), pick(r, 1, 6), pick(r, 2, 12), pick(r, 1, 5), 1, 2, i % 2);
+    loss_off_table(r);
+}
+
+/* --------------------------------------------------------------- what NaN does */
+
+/* A NaN that goes in comes out where it went in; it is neither lost nor spread. */
+static void nan_stays(rig *r)
+{
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        const int64_t n = 6, c = 40, shape[2] = { n, c };
+        float *x = normals(r, n * c, 1), *w = normals(r, c, 1), *got;
+        hone_error err = { 0 };
+        hone_rmsnorm_args a = { .eps = 1e-5f };
+        hone_swiglu_args g = { 0 };
+        x[2 * c + 17] = NAN;
+        what(r, "a NaN in row 2 of rmsnorm and swiglu, %s", k ? "composed" : "fused");
+        a.x = put(r, s, 2, shape, 0, x);
+        a.w = put(r, s, 1, &c, 0, w);
+        a.y = put(r, s, 2, shape, 0, NULL);
+        a.rstd = put(r, s, 1, &n, 0, NULL);
+        (void)good(r, ops_rmsnorm(s->o, a, &err), &err);
+        g.gate = g.up = a.x;
+        g.y = put(r, s, 2, shape, 0, NULL);
+        (void)good(r, ops_swiglu(s->o, g, &err), &err);
+        got = get(r, s, a.y);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < c; j++)
+                if (isnan(got[i * c + j]) != (i == 2)) {
+                    fail(r, "rmsnorm: [%lld][%lld] is %g", (long long)i, (long long)j,
+                         (double)got[i * c + j]);
+                    i = n - 1, j = c;
+                }
+        free(got);
+        got = get(r, s, g.y);
+        for (int64_t i = 0; i < n * c; i++)
+            if (isnan(got[i]) != (i == 2 * c + 17))
+                fail(r, "swiglu: [%lld] is %g", (long long)i, (double)got[i]);
+        free(got), free(x), free(w);
+        drop_all(s);
+    }
+}
+
+void check_fused(rig *r)
+{
+    norms(r);
+    ropes(r);
+    swiglus(r);
+    linears(r);
+    losses(r);
+    nan_stays(r);
+}
