@@ -79,7 +79,7 @@ static void one(rig *r, int round)
     if (round % 11 == 6)
         k = 0;
     if (round % 17 == 3)
-        m = 300, n = 500, k = 700;
+        m = 130, n = 170, k = 260;
     if (round % 37 == 4)
         n = 0;
     a = operand_new(r, rank, batch, ta ? k : m, ta ? m : k, true, false);
