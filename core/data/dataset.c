@@ -156,7 +156,7 @@ static int by_name(const void *a, const void *b)
 
 static const char *group_name(const row *r, bool by_file)
 {
-    const char *name = by_file ? r->file : r->id;
+    const char *name = by_file && r->file ? r->file : r->id;
     return name ? name : "";
 }
 

@@ -274,7 +274,7 @@ static value f_items(machine *m, value v, const call_args *args)
 static value choose(machine *m, value v, const call_args *args, bool by_attr, bool keep)
 {
     arena *a = machine_arena(m);
-    const value_list *items = value_items(a, v);
+    const value_list *items = value_items(a, value_true(v) ? v : undefined);
     value list = value_list_new(a);
     const size_t at = by_attr;
     call_args rest = { .n = 0 };
@@ -314,7 +314,7 @@ static value f_rejectattr(machine *m, value v, const call_args *args)
 static value f_map(machine *m, value v, const call_args *args)
 {
     arena *a = machine_arena(m);
-    const value_list *items = value_items(a, v);
+    const value_list *items = value_items(a, value_true(v) ? v : undefined);
     const value attr = args->named ? arg(args, 4, "attribute") : undefined;
     value list = value_list_new(a);
     call_args rest = { .n = 0 };
@@ -333,6 +333,8 @@ static value f_reverse(machine *m, value v, const call_args *args)
 {
     const value none = { .kind = V_NONE };
     (void)args;
+    if (v.kind == V_UNDEFINED)
+        return value_list_new(machine_arena(m));
     return value_slice(machine_arena(m), v, none, none, value_int(-1));
 }
 

@@ -326,10 +326,11 @@ static node *parse_filters(parser *p, node *n)
             args = parse_args(p);
         else if (!filter) { /* "x is divisibleby 3": a single argument needs no brackets */
             const bool starts = (p->t->kind == T_NAME && !is_word(p, "else") && !is_word(p, "or") &&
-                                 !is_word(p, "and") && !is_word(p, "is") && !is_word(p, "if") &&
-                                 !is_word(p, "not") && !is_word(p, "in")) ||
+                                 !is_word(p, "and")) ||
                                 p->t->kind == T_STRING || p->t->kind == T_INT ||
                                 p->t->kind == T_FLOAT || is_op(p, "[") || is_op(p, "{");
+            if (is_word(p, "is"))
+                fail_here(p, "no second test");
             if (starts)
                 args = parse_postfix(p, parse_primary(p));
         }
@@ -476,7 +477,7 @@ static const char *const for_ends[] = { "else", "endfor", NULL };
 static node *parse_if(parser *p)
 {
     node *first = NULL, **at = &first;
-    node *cond = parse_expression(p);
+    node *cond = parse_or(p);
     int deepest = 0;
     for (bool more = true; more && !p->a->st;) {
         want_block_end(p);
@@ -488,7 +489,7 @@ static node *parse_if(parser *p)
         deepest = branch->depth > deepest ? branch->depth : deepest;
         cond = NULL;
         if (take_word(p, "elif"))
-            cond = parse_expression(p);
+            cond = parse_or(p);
         else if (take_word(p, "endif"))
             more = false;
         else if (!take_word(p, "else") || !branch->a) {

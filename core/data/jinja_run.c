@@ -286,6 +286,7 @@ static void run_for(machine *m, const node *n)
         }
         value_list_add(&m->mem, chosen.u.list, all->v[i]);
     }
+    bool completed = false; /* a round that ends early counts as none: Jinja's own way with else */
     loop.items = chosen.u.list;
     for (; loop.at < loop.items->n && !m->mem.st && m->broken != N_BREAK; loop.at++) {
         inner.n = 0;
@@ -293,11 +294,16 @@ static void run_for(machine *m, const node *n)
         assign(m, n->a, loop.items->v[loop.at]);
         set_name(m, hone_s("loop"), (value){ .kind = V_LOOP, .u.loop = &loop });
         run(m, n->c);
+        completed = completed || !m->broken;
     }
     m->broken = 0;
     m->top = inner.up;
-    if (!loop.items->n)
+    if (!completed && !m->mem.st) {
+        scope otherwise = { .up = m->top };
+        m->top = &otherwise;
         run(m, n->d);
+        m->top = otherwise.up;
+    }
 }
 
 static void run_set(machine *m, const node *n, value v)
@@ -317,8 +323,11 @@ static void run_set(machine *m, const node *n, value v)
 static void run_set_block(machine *m, const node *n)
 {
     text gathered = { 0 }, *const out = m->out;
+    scope inner = { .up = m->top }; /* what the block sets is its own */
     m->out = &gathered;
+    m->top = &inner;
     run(m, n->b);
+    m->top = inner.up;
     m->out = out;
     char *p = arena_take(&m->mem, gathered.n + 1);
     if (gathered.failed)

@@ -390,9 +390,12 @@ static int64_t slice_end(arena *a, value v, int64_t missing, int64_t lo, int64_t
 
 value value_slice(arena *a, value v, value from, value to, value step)
 {
+    if (v.kind != V_LIST && v.kind != V_STRING)
+        arena_fail(a, v.kind == V_UNDEFINED ? HONE_ERR_FORMAT : HONE_ERR_UNSUPPORTED,
+                   "a slice of %s", value_kind(v));
+    if (a->st)
+        return (value){ 0 };
     const int64_t n = value_length(a, v), by = step.kind == V_INT ? step.u.i : 1;
-    if (v.kind == V_UNDEFINED || (v.kind != V_LIST && v.kind != V_STRING))
-        arena_fail(a, HONE_ERR_FORMAT, "a slice of %s", value_kind(v));
     if (by != 1 && by != -1)
         arena_fail(a, HONE_ERR_UNSUPPORTED, "a slice in steps of %lld", (long long)by);
     const int64_t lo = by < 0 ? -1 : 0, hi = by < 0 ? n - 1 : n;
@@ -532,7 +535,8 @@ value value_binary(arena *a, int op, value x, value y)
         return join_lists(a, x.u.list, y.u.list);
     if (is_number(x) && is_number(y) && x.kind != V_FLOAT && y.kind != V_FLOAT && op != OP_DIV)
         return binary_ints(a, op, to_int(x), to_int(y));
-    arena_fail(a, is_number(x) && is_number(y) ? HONE_ERR_UNSUPPORTED : HONE_ERR_FORMAT,
+    const bool python_could = op == OP_MUL || (is_number(x) && is_number(y));
+    arena_fail(a, python_could ? HONE_ERR_UNSUPPORTED : HONE_ERR_FORMAT,
                "%s and %s cannot be put together", value_kind(x), value_kind(y));
     return (value){ 0 };
 }
