@@ -89,8 +89,11 @@ int32_t tokenizer_unk(const tokenizer *t);
 bool tokenizer_adds_bos(const tokenizer *t);                      /* ENCODE_ADD puts BOS in front */
 const char *tokenizer_hash(const tokenizer *t);                   /* SHA-256 hex of the file it came from */
 
-/* Train a byte-level BPE (the GPT-2 pre-split) on texts; writes tokenizer.json and
- * tokenizer_config.json into dir. n_vocab includes the 256 bytes and `special` names. */
+/* Train a byte-level BPE (the GPT-2 pre-split) on texts of UTF-8; writes tokenizer.json and
+ * tokenizer_config.json into dir. n_vocab includes the 256 bytes and the special names, which
+ * get the ids 0, 1, ...; a name that says what it is for ("<s>", "</s>", "<|endoftext|>",
+ * "<|pad|>", ...) becomes bos_token, eos_token or pad_token. Texts that give fewer than
+ * n_vocab pieces are refused. [any] */
 HONE_MUST_CHECK hone_status tokenizer_train(const char *dir, const hone_str *texts, size_t n_texts,
     int64_t n_vocab, const char *const *special, size_t n_special, hone_error *err);
 
