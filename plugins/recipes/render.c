@@ -111,7 +111,7 @@ void render_slice(const splitter *s, uint64_t k, uint64_t from, uint64_t to, hon
     case HONE_BLOCK_HEADING:
         for (uint32_t i = 0; from == 0 && i < b->level && i < 6; i++)
             hone_text_putc(out, '#');
-        hone_text_puts(out, from == 0 ? " " : "");
+        hone_text_puts(out, from == 0 && b->level ? " " : "");
         hone_text_add(out, part.p, part.n);
         break;
     case HONE_BLOCK_CODE:
