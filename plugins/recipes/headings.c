@@ -3,11 +3,13 @@
  * below is what is learned.
  *
  * A heading that ends in a question mark is a question and stands alone; other headings are
- * only clear together with those above them ("Linux > Install > Packages"). Text before the
- * first heading answers the document's title, or its name without folder and extension.
+ * only clear together with those above them ("Linux > Install > Packages"), beginning with the
+ * document's title unless the first of them says it. Text before the first heading answers the
+ * title, or the document's name without folder and extension when it has none.
  *
  * A heading is reported as lost when neither it nor a heading below it that names it has text. A
- * "heading" of more than MAX_HEADING bytes is a reader's mistake, taken as a paragraph.
+ * "heading" of more than MAX_HEADING bytes is a reader's mistake, taken as a paragraph; a
+ * title of that size is none.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -29,7 +31,7 @@ static const hone_option options[] = {
     HONE_ROW_I64(config, tokens, SPLIT_MIN_BUDGET, SPLIT_MAX_BUDGET, "384",
                  "largest answer, in tokens; longer sections become several, \"(part 2)\" and so on"),
     HONE_ROW_ENUM(config, path, "auto|full|last", "auto",
-                  "headings in the question: full (all above, \"A > B\"), last, auto (last if it ends in \"?\", else full)"),
+                  "headings in the question: full (\"Title > A > B\"), last, auto (last if it ends in \"?\", else full)"),
     HONE_ROW_STRING(config, question, "%s", "the question; %s stands for the headings, %% for a percent sign"),
     HONE_ROW_I64(config, characters, 0, SPLIT_MAX_BUDGET, "0",
                  "largest answer, in characters instead of tokens; 0: tokens"),
@@ -61,7 +63,8 @@ typedef struct section {
     const hone_sample_sink *sink; /* borrowed */
     uint64_t n_question;          /* bytes of self->text, without "(part 2)" */
     uint64_t src_off, src_len;    /* of the question */
-    uint32_t first;               /* of the stack, named in the question */
+    bool full;                    /* all headings are in the question ...  */
+    uint32_t first;               /* ... or those of the stack from here on */
     uint64_t part;
 } section;
 
@@ -162,14 +165,31 @@ static hone_str stem(hone_str name)
     return name;
 }
 
+/* Does the heading say the title, or the title begin with the heading ("Install - the manual")? */
+static bool says(hone_str head, hone_str title)
+{
+    const unsigned char next = head.n < title.n ? (unsigned char)title.p[head.n] : ' ';
+    for (uint64_t i = 0; head.n >= title.n && i <= head.n - title.n; i++)
+        if (memcmp(head.p + i, title.p, title.n) == 0)
+            return true;
+    return head.n <= title.n && memcmp(head.p, title.p, head.n) == 0 && next < 0x80 &&
+           !(next >= '0' && next <= '9') && !((next | 32) >= 'a' && (next | 32) <= 'z');
+}
+
 /* What the question is about: headings, or the document. */
-static void put_subject(section *s, const hone_document *document)
+static void put_subject(const section *s, const hone_document *document)
 {
     const recipe *self = s->self;
     hone_text *out = &s->self->text;
-    const hone_str title = trim(document->title);
-    if (!self->n_stack)
-        put_line(out, title.n ? title : trim(stem(document->name)));
+    hone_str title = trim(document->title);
+    if (title.n > MAX_HEADING)
+        title.n = 0;
+    if (!self->n_stack && !title.n)
+        title = trim(stem(document->name));
+    if (!self->n_stack || (s->full && title.n && !says(self->stack[0].text, title))) {
+        put_line(out, title);
+        hone_text_puts(out, self->n_stack ? " > " : "");
+    }
     for (uint32_t i = s->first; i < self->n_stack; i++) {
         hone_text_puts(out, i > s->first ? " > " : "");
         put_line(out, self->stack[i].text);
@@ -179,9 +199,10 @@ static void put_subject(section *s, const hone_document *document)
 static void put_question(section *s, const hone_document *document)
 {
     recipe *self = s->self;
-    const bool last = self->n_stack && self->path != PATH_FULL &&
-                      (self->path != PATH_AUTO || is_question(self->stack[self->n_stack - 1].text));
-    s->first = last ? self->n_stack - 1 : 0;
+    const heading *last = self->n_stack ? &self->stack[self->n_stack - 1] : NULL;
+    s->full =
+        self->path == PATH_FULL || (self->path == PATH_AUTO && last && !is_question(last->text));
+    s->first = s->full || !last ? 0 : self->n_stack - 1;
     hone_text_clear(&self->text);
     for (const char *p = self->question; *p; p++) {
         if (*p != '%')
@@ -192,9 +213,9 @@ static void put_question(section *s, const hone_document *document)
             put_subject(s, document);
     }
     s->n_question = self->text.n;
-    if (self->n_stack) {
-        s->src_off = self->stack[self->n_stack - 1].src_off;
-        s->src_len = self->stack[self->n_stack - 1].src_len;
+    if (last) {
+        s->src_off = last->src_off;
+        s->src_len = last->src_len;
     }
 }
 
