@@ -1,0 +1,74 @@
+#!/bin/sh
+# journey.sh - the whole path with the real program: documents, samples, a tuned model, answers, exam.
+. "$HONE_SOURCE_DIR/tests/cli/lib.sh"
+make_corpus
+make_model
+
+cat >hone.json <<'JSON'
+{ "model": "fresh/model", "backend": "cpu/fp32",
+  "prepare": { "sources": ["docs"], "recipes": ["headings"], "out": "data" },
+  "adapter": { "rank": 16, "alpha": 32, "targets": ["all-linear"] },
+  "train": { "out": "run", "seq_len": 64, "batch": 2, "accumulate": 1, "steps": 150, "lr": 1e-2, "log_every": 50 },
+  "generate": { "max_tokens": 24 },
+  "exam": { "file": "exam.jsonl" } }
+JSON
+ok "prepare" "$hone" prepare
+has "prepare names what it wrote" out "data/samples.jsonl"
+has "samples know their source" data/samples.jsonl "colours.md"
+ok "train" "$hone" train
+has "train prints the result" out "loss"
+[ -s run/metrics.jsonl ] && echo "ok   metrics.jsonl" || fail "no metrics.jsonl"
+[ -s run/adapter/adapter_model.safetensors ] && echo "ok   adapter" || fail "no adapter"
+question=$(python3 -c 'import json
+for l in open("data/samples.jsonl"):
+    s = json.loads(l)["segments"]
+    if "sky" in s[0]["text"]: print(s[0]["text"])' 2>/dev/null)
+ok "ask" "$hone" ask "$question"
+has "it learned" out "blue"
+ok "ask as JSON" "$hone" ask --json "$question"
+has "ask as JSON" out '"answer"'
+"$hone" ask --use.base true "$question" >base.out 2>/dev/null
+cmp -s out base.out && fail "the base model answers the same"
+printf '%s\n/quit\n' "$question" | "$hone" chat >out 2>err && has "chat" out "blue"
+printf '{"question": %s, "answer": "The colour of sky is blue.", "kind": "recall"}\n{"question": "How is the sky coloured?", "answer": "The colour of sky is blue.", "kind": "reworded"}\n' \
+    "$(python3 -c 'import json,sys; print(json.dumps(sys.argv[1]))' "$question")" >exam.jsonl
+ok "exam" "$hone" exam
+has "exam's last line" out "exam: recall f1"
+ok "score text" "$hone" score --text "The colour of sky is blue."
+has "score" out '"perplexity"'
+ok "score a pair" "$hone" score --prompt "$question" --answer "The colour of sky is blue."
+has "score lists log-probabilities" out '"logprobs"'
+ok "tokenize" "$hone" tokenize --text "Press the button <|im_end|>"
+cp out ids
+ok "detokenize" "$hone" detokenize ids
+has "round trip" out "Press the button <|im_end|>"
+ok "tokenize without special tokens" "$hone" tokenize --special false --text "<|im_end|>"
+has "specials are plain text then" out ","
+ok "start from an adapter" "$hone" train --adapter.init run/adapter --train.out run2 --train.steps 2
+ok "doctor" "$hone" doctor
+has "doctor" out "everything is here"
+ok "plugin list" "$hone" plugin list
+has "plugin list" out "hone.device/1"
+ok "plugin list as JSON" "$hone" plugin list --json
+has "signer" out '"signer"'
+ok "plugin info" "$hone" plugin info adamw
+has "options of a plugin" out "beta1"
+ok "plugin info as JSON" "$hone" plugin info adamw --json
+has "availability" out '"available": true'
+
+# The same config gives the same bytes, and an interrupted run ends in them too.
+ok "train again" "$hone" train --train.out again
+cmp -s run/adapter/adapter_model.safetensors again/adapter/adapter_model.safetensors && echo "ok   same bytes" || fail "two equal runs differ"
+"$hone" train --train.out cut --train.save_every 40 >out 2>err &
+pid=$!
+i=0
+while [ $i -lt 200 ] && ! ls cut/checkpoint-* >/dev/null 2>&1; do sleep 0.05; i=$((i + 1)); done
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code = 130 ]; then
+    echo "ok   SIGINT exits with 130"
+    ok "resume" "$hone" train --train.out cut --train.save_every 40
+    cmp -s run/adapter/adapter_model.safetensors cut/adapter/adapter_model.safetensors && echo "ok   resumed to the same bytes" || fail "resume differs"
+elif [ $code != 0 ]; then fail "SIGINT: exit $code"; fi
+finish
