@@ -84,7 +84,7 @@ static void check_plugins(registry *r)
             line(true, "%s %s  (%s)", expected[i].kind, expected[i].name, expected[i].use);
     }
     for (size_t i = 0; i < registry_n_problems(r); i++)
-        line(false, "%s", registry_problem(r, i)->reason);
+        line(false, "%s: %s", registry_problem(r, i)->path, registry_problem(r, i)->reason);
 }
 
 static void check_run(const settings *s, session *z)

@@ -51,7 +51,7 @@ static void list_text(const registry *r)
             printf("    %s (%s)\n", registry_dir(r, i)->path, registry_dir(r, i)->origin);
     }
     for (size_t i = 0; i < registry_n_problems(r); i++)
-        printf("not used: %s\n", registry_problem(r, i)->reason);
+        printf("not used: %s: %s\n", registry_problem(r, i)->path, registry_problem(r, i)->reason);
 }
 
 static void list_json(const registry *r)
@@ -175,7 +175,8 @@ static hone_status info(registry *r, const char *name, hone_error *err)
     }
     for (size_t i = 0; !shown && i < registry_n_problems(r); i++)
         if (strstr(registry_problem(r, i)->path, name))
-            return hone_fail(err, HONE_ERR_ABI, "%s", registry_problem(r, i)->reason);
+            return hone_fail(err, HONE_ERR_ABI, "%s: %s", registry_problem(r, i)->path,
+                             registry_problem(r, i)->reason);
     if (!shown) {
         const char *near = nearest_name(name, names, n_names);
         return hone_fail(err, HONE_ERR_NOTFOUND,

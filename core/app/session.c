@@ -40,7 +40,7 @@ hone_status session_tuned_path(const settings *s, char **path, bool *full, hone_
         *path = mem_strdup(s->use.adapter);
         return *path ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "settings: no memory");
     }
-    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+    for (size_t i = 0; s->train.out && i < sizeof results / sizeof results[0]; i++) {
         char *candidate = path_join(s->train.out, results[i]);
         if (!candidate)
             return hone_fail(err, HONE_ERR_NOMEM, "settings: no memory");
