@@ -78,16 +78,34 @@ static uint32_t compose(uint32_t a, uint32_t b)
 
 /* ------------------------------------------------------------------- code points in order */
 
-static void order(nf_char *c, size_t n)
+/* Marks by class, stably. Those that change places share the bytes of their run, so that
+ * ranges keep going forward. */
+static void order_run(nf_char *c, size_t n)
 {
+    align all = c[0].from;
     size_t i, k;
-    for (i = 1; i < n; i++) { /* stable; runs of marks are short */
+    bool moved = false;
+    for (i = 1; i < n; i++) {
         const nf_char x = c[i];
-        if (!x.ccc)
-            continue;
+        all.b = x.from.b;
         for (k = i; k > 0 && c[k - 1].ccc > x.ccc; k--)
             c[k] = c[k - 1];
         c[k] = x;
+        moved |= k != i;
+    }
+    for (i = 0; moved && i < n; i++)
+        c[i].from = all;
+}
+
+static void order(nf_char *c, size_t n)
+{
+    size_t i, k;
+    for (i = 0; i < n; i = k) {
+        for (k = i; k < n && c[k].ccc; k++)
+            ;
+        if (k > i + 1)
+            order_run(c + i, k - i);
+        k += k == i;
     }
 }
 
