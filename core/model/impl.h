@@ -121,7 +121,8 @@ struct model {
     size_t n_params, params_cap, homes_cap;
     hone_buf values, grads; /* of params, each at a multiple of 64 bytes; 0: none */
     uint64_t param_bytes;
-    hone_buf sums; /* (n_params) float32: squares of gradients */
+    hone_buf sums;  /* (n_params) float32: squares of gradients */
+    float *squares; /* owned (n_params): where they are downloaded to */
 
     hone_buf rope; /* cos, sin (positions, D/2) */
     hone_tensor cos, sin;

@@ -65,6 +65,8 @@ hone_status params_alloc(model *m, hone_error *err)
         st = ops_alloc(m->o, &m->grads, m->param_bytes, err);
     if (st == HONE_OK && m->train)
         st = ops_alloc(m->o, &m->sums, sums, err);
+    if (st == HONE_OK && m->train && !(m->squares = mem_new(m->n_params, sizeof *m->squares)))
+        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for %zu norms", m->n_params);
     if (st != HONE_OK)
         return st;
     plan_add(&m->plan, "parameters", m->param_bytes);
@@ -87,11 +89,13 @@ void params_free(model *m)
         free((char *)(uintptr_t)m->params[i].name);
     free(m->params);
     free(m->homes);
+    free(m->squares);
     ops_free(m->o, m->values);
     ops_free(m->o, m->grads);
     ops_free(m->o, m->sums);
     m->params = NULL;
     m->homes = NULL;
+    m->squares = NULL;
     m->n_params = 0;
     m->values = m->grads = m->sums = 0;
 }
@@ -123,20 +127,16 @@ hone_status model_grad_norm(model *m, double *norm, hone_error *err)
         *norm = 0;
         return HONE_OK;
     }
-    float *sums = mem_new(m->n_params, sizeof *sums);
-    if (!sums)
-        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for %zu norms", m->n_params);
     hone_status st =
         ops_fill(m->o, hone_tensor_1d(m->sums, 0, HONE_F32, (int64_t)m->n_params), 0, err);
     for (size_t i = 0; i < m->n_params && st == HONE_OK; i++)
         st = ops_sumsq(m->o, hone_tensor_1d(m->sums, i * sizeof(float), HONE_F32, 1),
                        m->params[i].grad, err);
     if (st == HONE_OK)
-        st = ops_download(m->o, sums, m->sums, 0, m->n_params * sizeof(float), err);
+        st = ops_download(m->o, m->squares, m->sums, 0, m->n_params * sizeof(float), err);
     for (size_t i = 0; i < m->n_params && st == HONE_OK; i++)
-        total += sums[i];
+        total += m->squares[i];
     if (st == HONE_OK)
         *norm = sqrt(total);
-    free(sums);
     return st;
 }
