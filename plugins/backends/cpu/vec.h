@@ -26,6 +26,7 @@
 
 typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
+typedef uint32_t vu __attribute__((vector_size(LANES * 4))); /* wraps: NaN has bits as well */
 typedef float vf_any __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 static inline vf vload(const float *p)
@@ -82,7 +83,7 @@ static inline vf vexp(vf x)
     const vf magic = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     const vf t = x * 1.44269504088896341f + magic, n = t - magic;
     const vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    const vi bits = ((vi)t - (vi)magic + 127) << 23;
+    const vu bits = ((vu)t - (vu)magic + 127) << 23;
     vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
