@@ -103,6 +103,23 @@ static inline hone_str hone_s(const char *text)
     return s;
 }
 
+/* Keep the promise of one line: control characters become blanks, and a character that the
+ * end of the buffer cut in two is dropped. Called by the two below. */
+static inline void hone_one_line(hone_error *err)
+{
+    unsigned char *m = (unsigned char *)err->message;
+    size_t n = 0, k;
+    for (; m[n]; n++)
+        if (m[n] < 0x20 || m[n] == 0x7f)
+            m[n] = ' ';
+    if (n + 1 < sizeof err->message)
+        return;
+    for (k = n; k > 0 && n - k < 3 && (m[k - 1] & 0xc0) == 0x80; k--)
+        continue;
+    if (k > 0 && m[k - 1] >= 0xc0 && n - k < (size_t)(m[k - 1] < 0xe0 ? 1 : m[k - 1] < 0xf0 ? 2 : 3))
+        m[k - 1] = '\0';
+}
+
 /* Record code and message, return code:  return hone_fail(err, HONE_ERR_ARG, "...", ...); [any] */
 HONE_PRINTF(3, 4)
 static inline hone_status hone_fail(hone_error *err, hone_status code, const char *format, ...)
@@ -113,6 +130,7 @@ static inline hone_status hone_fail(hone_error *err, hone_status code, const cha
         err->code = code;
         (void)vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
+        hone_one_line(err);
     }
     return code;
 }
@@ -139,6 +157,7 @@ static inline hone_status hone_prefix(hone_error *err, const char *format, ...)
             err->message[at++] = old[k];
         err->message[at] = '\0';
     }
+    hone_one_line(err);
     return err->code;
 }
 
