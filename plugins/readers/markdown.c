@@ -136,6 +136,8 @@ static void set_lang(page *g, const MD_ATTRIBUTE *lang)
         p++, n--;
     while (k < n && k < 40 && strchr(",{}: \t", p[k]) == NULL)
         k++;
+    while (k && k < n && (p[k] & 0xc0) == 0x80)
+        k--; /* whole characters */
     hone_text_clear(&g->lang);
     hone_text_add(&g->lang, p, k);
 }

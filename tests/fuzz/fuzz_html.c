@@ -1,0 +1,11 @@
+/*
+ * fuzz_html.c - the reader `html`: HTML pages.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fuzz_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    return fuzz_reader("a.html", p, n);
+}
