@@ -80,8 +80,8 @@ static bool is_meant(const plugin_file *f, const hone_note_row *c, const char *n
 
 static json_t *options_json(const hone_option *o)
 {
-    static const char *const types[] = { "",       "bool", "integer", "number",
-                                         "string", "enum", "path",    "list" };
+    static const char *const types[] = { "",     "bool", "integer", "number", "string",
+                                         "enum", "path", "list",    "paths" };
     json_t *list = json_array();
     for (; o && o->name; o++) {
         json_t *one =

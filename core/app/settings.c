@@ -20,7 +20,7 @@ static const hone_option top_rows[] = {
       "device and weight format: cpu/fp32, cuda:1/nf4" },
     { "template", HONE_OPT_STRING, offsetof(top_options, template_), 0, 0, "auto", NULL,
       "chat template: auto (the model's own), a name, or a template file" },
-    { "plugin_dir", HONE_OPT_LIST, offsetof(top_options, plugin_dir), 0, 0, NULL, NULL,
+    { "plugin_dir", HONE_OPT_PATHS, offsetof(top_options, plugin_dir), 0, 0, NULL, NULL,
       "folders searched for plugins before all others" },
     HONE_OPTIONS_END,
 };

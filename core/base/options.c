@@ -34,7 +34,7 @@ size_t options_size(uint32_t type)
         [HONE_OPT_BOOL] = sizeof(bool),      [HONE_OPT_I64] = sizeof(int64_t),
         [HONE_OPT_F64] = sizeof(double),     [HONE_OPT_STRING] = sizeof(const char *),
         [HONE_OPT_ENUM] = sizeof(int64_t),   [HONE_OPT_PATH] = sizeof(const char *),
-        [HONE_OPT_LIST] = sizeof(hone_list),
+        [HONE_OPT_LIST] = sizeof(hone_list), [HONE_OPT_PATHS] = sizeof(hone_list),
     };
     return type < sizeof size / sizeof size[0] ? size[type] : 0;
 }
@@ -165,8 +165,20 @@ static hone_status list_done(list_builder *b, const char *at, hone_list *list, v
     return HONE_OK;
 }
 
-static hone_status list_from_json(const json_t *array, const char *at, hone_list *list,
-                                  void **owned, hone_error *err)
+/* One item; base: the folder of a relative path, NULL: the item is no path. */
+static void list_item(list_builder *b, const char *base, const char *p, size_t n)
+{
+    if (base && n && p[0] != '/') {
+        text_puts(&b->bytes, base);
+        text_putc(&b->bytes, '/');
+    }
+    text_add(&b->bytes, p, n);
+    text_putc(&b->bytes, '\0');
+    b->n++;
+}
+
+static hone_status list_from_json(const json_t *array, const char *at, const char *base,
+                                  hone_list *list, void **owned, hone_error *err)
 {
     list_builder b = { 0 };
     hone_status status = HONE_OK;
@@ -178,8 +190,7 @@ static hone_status list_from_json(const json_t *array, const char *at, hone_list
                 hone_fail(err, HONE_ERR_ARG, "%s: item %zu of the list is not a string", at, i + 1);
             break;
         }
-        text_add(&b.bytes, json_string_value(item), json_string_length(item) + 1);
-        b.n++;
+        list_item(&b, base, json_string_value(item), json_string_length(item));
     }
     if (!status)
         status = list_done(&b, at, list, owned, err);
@@ -187,8 +198,8 @@ static hone_status list_from_json(const json_t *array, const char *at, hone_list
     return status;
 }
 
-static hone_status list_from_text(const char *s, const char *at, hone_list *list, void **owned,
-                                  hone_error *err)
+static hone_status list_from_text(const char *s, const char *at, const char *base, hone_list *list,
+                                  void **owned, hone_error *err)
 {
     list_builder b = { 0 };
     hone_status status = HONE_OK;
@@ -198,7 +209,7 @@ static hone_status list_from_text(const char *s, const char *at, hone_list *list
         status = json_parse(&array, s, strlen(s), at, err);
         if (!status)
             status = json_is_array(array)
-                         ? list_from_json(array, at, list, owned, err)
+                         ? list_from_json(array, at, base, list, owned, err)
                          : hone_fail(err, HONE_ERR_ARG, "%s: '%s' is not a list", at, s);
         json_decref(array);
         return status;
@@ -214,9 +225,7 @@ static hone_status list_from_text(const char *s, const char *at, hone_list *list
             status = hone_fail(err, HONE_ERR_ARG, "%s: '%s' has an empty item", at, s);
             goto out;
         }
-        text_add(&b.bytes, p, n);
-        text_putc(&b.bytes, '\0');
-        b.n++;
+        list_item(&b, base, p, n);
         p = comma ? comma + 1 : NULL;
     }
     status = list_done(&b, at, list, owned, err);
@@ -262,7 +271,9 @@ static hone_status parse_text(const hone_option *row, const char *at, const char
     case HONE_OPT_ENUM:
         return parse_enum(row, at, s, &v->i, err);
     case HONE_OPT_LIST:
-        return list_from_text(s, at, &v->list, owned, err);
+        return list_from_text(s, at, NULL, &v->list, owned, err);
+    case HONE_OPT_PATHS:
+        return list_from_text(s, at, base, &v->list, owned, err);
     default:
         return copy_string(row, at, s, base, v, owned, err);
     }
@@ -274,10 +285,10 @@ static hone_status wrong_type(const hone_option *row, const char *at, const json
     static const char *const given[] = { "an object", "an array", "a string", "a whole number",
                                          "a number",  "true",     "false",    "null" };
     static const char *const needed[] = {
-        [HONE_OPT_BOOL] = "true or false",    [HONE_OPT_I64] = "a whole number",
-        [HONE_OPT_F64] = "a number",          [HONE_OPT_STRING] = "a string",
-        [HONE_OPT_ENUM] = "a string",         [HONE_OPT_PATH] = "a path",
-        [HONE_OPT_LIST] = "a list of strings"
+        [HONE_OPT_BOOL] = "true or false",     [HONE_OPT_I64] = "a whole number",
+        [HONE_OPT_F64] = "a number",           [HONE_OPT_STRING] = "a string",
+        [HONE_OPT_ENUM] = "a string",          [HONE_OPT_PATH] = "a path",
+        [HONE_OPT_LIST] = "a list of strings", [HONE_OPT_PATHS] = "a list of paths",
     };
     return hone_fail(err, HONE_ERR_ARG, "%s: %s was given, %s is needed", at,
                      given[json_typeof(json)], needed[row->type]);
@@ -326,8 +337,9 @@ static hone_status parse_json(const hone_option *row, const char *at, const json
         *v = (value){ .list = { NULL, 0 } };
         return HONE_OK;
     }
-    if (row->type == HONE_OPT_LIST && json_is_array(json))
-        return list_from_json(json, at, &v->list, owned, err);
+    if ((row->type == HONE_OPT_LIST || row->type == HONE_OPT_PATHS) && json_is_array(json))
+        return list_from_json(json, at, row->type == HONE_OPT_PATHS ? base : NULL, &v->list, owned,
+                              err);
     if (!json_is_string(json))
         return wrong_type(row, at, json, err);
     return parse_text(row, at, json_string_value(json), base, v, owned, err);
@@ -382,7 +394,7 @@ static hone_status set_default(options *o, size_t i, hone_error *err)
             return status;
         }
     } else if (row->type != HONE_OPT_STRING && row->type != HONE_OPT_PATH &&
-               row->type != HONE_OPT_LIST) {
+               row->type != HONE_OPT_LIST && row->type != HONE_OPT_PATHS) {
         return hone_fail(err, HONE_ERR_FORMAT, "%s: the option has no default", at.p);
     }
     store(o, i, &v, owned);

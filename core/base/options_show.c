@@ -13,8 +13,8 @@
 
 static const char *type_name(uint32_t type)
 {
-    static const char *const names[] = { "",     "bool",   "integer", "number",
-                                         "text", "choice", "path",    "list" };
+    static const char *const names[] = { "",       "bool", "integer", "number", "text",
+                                         "choice", "path", "list",    "paths" };
     return type < sizeof names / sizeof names[0] ? names[type] : "";
 }
 
@@ -54,6 +54,7 @@ static json_t *value_to_json(const hone_option *row, const void *field)
     case HONE_OPT_ENUM:
         return choice(row->choices, v.i);
     case HONE_OPT_LIST:
+    case HONE_OPT_PATHS:
         array = json_array();
         for (i = 0; i < v.list.n; i++)
             if (json_array_append_new(array, json_string(v.list.items[i])) != 0) {

@@ -21,7 +21,7 @@
 const hone_option exam_option_rows[] = {
     HONE_ROW_PATH(exam_options, file, NULL, "the questions, JSON lines with question, answer and kind"),
     ROW_I64(max_tokens, 1, 1 << 20, "128", "longest answer, in tokens"),
-    HONE_ROW_LIST(exam_options, general, NULL, "text files or datasets to see what was forgotten on"),
+    HONE_ROW_PATHS(exam_options, general, NULL, "text files or datasets to see what was forgotten on"),
     ROW_I64(general_tokens, 0, INT64_C(1) << 40, "16384", "tokens of general text to score at most; 0: all"),
     HONE_ROW_BOOL(exam_options, check, "true", "hold the marks recall and reworded against the training data"),
     HONE_OPTIONS_END,

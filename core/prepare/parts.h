@@ -130,6 +130,7 @@ typedef struct run {
     document *docs;
     size_t n_docs, cap_docs;
     document last;        /* what finish() gives */
+    size_t hidden;        /* bytes of paths that are not shown; see sources.c */
     size_t next, written; /* documents handed out; documents written */
     worker *workers;
     size_t n_workers;

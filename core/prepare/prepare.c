@@ -19,7 +19,7 @@
 
 /* clang-format off */
 const hone_option prepare_option_rows[] = {
-    HONE_ROW_LIST(prepare_options, sources, NULL, "files and folders to read"),
+    HONE_ROW_PATHS(prepare_options, sources, NULL, "files and folders to read"),
     { "out", HONE_OPT_PATH, offsetof(prepare_options, out), 0, 0, "run/data", NULL, "folder of samples.jsonl and report.json" },
     HONE_ROW_LIST(prepare_options, recipes, "headings,raw", "recipes, in order; every document goes through each"),
     HONE_ROW_LIST(prepare_options, exclude, NULL, "patterns of paths left out, as in a shell: */old/*"),

@@ -69,8 +69,21 @@ static hone_status visit(void *ctx, const char *path, hone_error *err)
         free(copy);
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the list of files");
     }
-    r->docs[r->n_docs++] = (document){ .path = copy, .shown = copy, .reader = reader };
+    r->docs[r->n_docs++] = (document){ .path = copy, .shown = copy + r->hidden, .reader = reader };
     return HONE_OK;
+}
+
+/* Samples and reports name a file from its source's last part on ("docs/faq.md"), so that they
+ * do not depend on where the folder lies. Sources of the same last part keep whole paths. */
+static size_t hidden_part(const hone_list *sources, uint64_t i)
+{
+    const char *base = path_base(sources->items[i]);
+    for (uint64_t k = 0; k < sources->n; k++)
+        if (k != i && strcmp(path_base(sources->items[k]), base) == 0)
+            return 0;
+    return base[0] && strcmp(base, ".") != 0 && strcmp(base, "..") != 0
+               ? (size_t)(base - sources->items[i])
+               : 0;
 }
 
 hone_status list_documents(run *r, hone_error *err)
@@ -82,6 +95,7 @@ hone_status list_documents(run *r, hone_error *err)
         const char *source = r->o->sources.items[i];
         if (!path_exists(source))
             return hone_fail(err, HONE_ERR_IO, "prepare.sources: %s is not there", source);
+        r->hidden = hidden_part(&r->o->sources, i);
         hone_status st = dir_walk(source, visit, r, err);
         if (st)
             return st;

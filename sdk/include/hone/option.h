@@ -31,6 +31,7 @@ HONE_BEGIN
 #define HONE_OPT_PATH 6   /* const char *, relative paths are made absolute
                              against the folder of the config file             */
 #define HONE_OPT_LIST 7   /* hone_list of strings; text form: "a,b,c"          */
+#define HONE_OPT_PATHS 8  /* hone_list of paths, each made absolute like PATH  */
 
 /* Strings and lists are owned by the host and live until destroy() returns. FROZEN. */
 typedef struct hone_list {
@@ -44,7 +45,7 @@ typedef struct hone_option {
     uint32_t type;       /* HONE_OPT_*                                           */
     uint32_t offset;     /* of the field in the config struct, bytes             */
     double min, max;     /* inclusive; numbers only                              */
-    const char *def;     /* default as text; NULL: unset (string, path, list)    */
+    const char *def;     /* default as text; NULL: unset (string, path, lists)   */
     const char *choices; /* enum: "a|b|c"; NULL otherwise                        */
     const char *help;    /* one line, says the unit                              */
 } hone_option;
@@ -65,6 +66,8 @@ HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_option) == 56, "frozen");
     { #field, HONE_OPT_PATH, offsetof(type, field), 0, 0, def, NULL, help }
 #define HONE_ROW_LIST(type, field, def, help) \
     { #field, HONE_OPT_LIST, offsetof(type, field), 0, 0, def, NULL, help }
+#define HONE_ROW_PATHS(type, field, def, help) \
+    { #field, HONE_OPT_PATHS, offsetof(type, field), 0, 0, def, NULL, help }
 #define HONE_OPTIONS_END { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
 
 HONE_END

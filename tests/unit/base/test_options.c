@@ -15,7 +15,7 @@ typedef struct config {
     double lr, free_number;
     const char *name, *title, *out, *data;
     int64_t dtype;
-    hone_list targets, none;
+    hone_list targets, none, sources;
     bool packing;
 } config;
 
@@ -32,10 +32,28 @@ static const hone_option rows[] = {
     HONE_ROW_ENUM(config, dtype, "fp32|fp16|bf16", "bf16", "type of numbers"),
     HONE_ROW_LIST(config, targets, "q_proj, v_proj", "matrices that get an adapter"),
     HONE_ROW_LIST(config, none, NULL, "a list"),
+    HONE_ROW_PATHS(config, sources, NULL, "folders"),
     HONE_ROW_BOOL(config, packing, "on", "pack samples"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
+
+static void test_options__paths_of_a_list_start_from_the_config(void)
+{
+    hone_error err = { 0 };
+    options o;
+    config c;
+    json_t *list = json_pack("[s, s]", "docs", "/abs");
+    CHECK_OK(options_init(&o, rows, &c, "train", "/conf", &err), err);
+    CHECK_OK(options_set_json(&o, "sources", list, &err), err);
+    CHECK_INT(c.sources.n, 2);
+    CHECK_STR(c.sources.items[0], "/conf/docs");
+    CHECK_STR(c.sources.items[1], "/abs");
+    CHECK(options_set_json(&o, "sources", json_true(), &err) == HONE_ERR_ARG);
+    CHECK_HAS(err.message, "a list of paths");
+    json_decref(list);
+    options_finish(&o);
+}
 
 static void test_options__defaults_come_from_the_rows(void)
 {
@@ -414,6 +432,7 @@ static void test_nearest_name__knows_typos_from_other_words(void)
 
 int main(void)
 {
+    RUN(test_options__paths_of_a_list_start_from_the_config);
     RUN(test_options__defaults_come_from_the_rows);
     RUN(test_options__text_is_parsed_and_checked);
     RUN(test_options__json_values_keep_their_types);
