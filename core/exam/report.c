@@ -66,17 +66,48 @@ void exam_print(text *out, const exam *x, const exam_result *before, const exam_
 
 /* -------------------------------------------------------------------- answers */
 
+#define SHOWN 200 /* bytes of an answer on the terminal; --json prints all of it */
+
+/* On one line: runs of white space become a space, what is cut off is counted. */
+static void put_words(text *out, const char *label, const char *words)
+{
+    const size_t n = strlen(words);
+    size_t i = 0, shown = 0;
+    bool space = false;
+    text_printf(out, "  %-9s ", label);
+    while (i < n && shown < SHOWN) {
+        uint32_t cp;
+        bool bad = false;
+        const size_t step = utf8_next(words + i, n - i, &cp, &bad);
+        if (strchr(" \t\r\n", words[i])) {
+            space = true;
+        } else {
+            if (space)
+                text_putc(out, ' ');
+            space = false;
+            text_add(out, words + i, step);
+            shown += step;
+        }
+        i += step;
+    }
+    if (i < n)
+        text_printf(out, " .. (%zu more bytes)", n - i);
+}
+
 static void print_answer(text *out, const exam *x, const exam_result *before,
                          const exam_result *after, size_t i)
 {
     const exam_question *q = &x->questions[i];
     text_printf(out, "%s (%s): %s\n", q->id, exam_kind_name(q->kind), q->question);
-    text_printf(out, "  expected  %s\n", q->answer);
-    text_printf(out, "  %s    %s  [f1 %.2f]\n", after ? "before" : "answer",
-                before->answers[i].text, before->answers[i].f1);
-    if (after)
-        text_printf(out, "  after     %s  [f1 %.2f]\n", after->answers[i].text,
-                    after->answers[i].f1);
+    put_words(out, "expected", q->answer);
+    text_putc(out, '\n');
+    put_words(out, after ? "before" : "answer", before->answers[i].text);
+    text_printf(out, "  [f1 %.2f]\n", before->answers[i].f1);
+    if (after) {
+        put_words(out, "after", after->answers[i].text);
+        text_printf(out, "  [f1 %.2f]\n", after->answers[i].f1);
+    }
+    text_putc(out, '\n');
 }
 
 void exam_print_answers(text *out, const exam *x, const exam_result *before,
