@@ -336,7 +336,7 @@ hone_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, b
         status = decode_bytes(t, ids, n, skip_special, &raw, err);
         if (!status)
             add_lossy(&result, raw.p, raw.n, NULL, NULL);
-        goto done;
+        goto out;
     }
     status = kept(t, ids, n, skip_special, &ours, &n_ours, err);
     if (!status)
@@ -347,7 +347,7 @@ hone_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, b
             text_putc(&result, ' ');
         text_add(&result, p, len);
     }
-done:
+out:
     if (!status)
         status = text_status(&result, err);
     if (!status) {
