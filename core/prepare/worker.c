@@ -17,6 +17,19 @@
 
 #define START_SECONDS 60 /* a child has this long to open its plugins */
 
+/* In the child: no descriptor but the standard three and the socket, which becomes the fourth. The
+ * others are files of the run: the samples being written, the sockets of other children. */
+static int keep_only(int fd)
+{
+    const int kept = STDERR_FILENO + 1;
+    if (fd != kept && dup2(fd, kept) < 0)
+        _exit(1);
+    if (close_range((unsigned)kept + 1, ~0u, 0) != 0)
+        for (int i = kept + 1; i < 4096; i++)
+            (void)close(i);
+    return kept;
+}
+
 hone_status worker_start(run *r, worker *w, hone_error *err)
 {
     int pair[2];
@@ -31,13 +44,8 @@ hone_status worker_start(run *r, worker *w, hone_error *err)
         return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
                          strerror(errno));
     }
-    if (pid == 0) {
-        (void)close(pair[0]);
-        for (size_t i = 0; i < r->n_workers; i++)
-            if (r->workers[i].pid)
-                (void)close(r->workers[i].fd);
-        child_run(&r->crew, pair[1]);
-    }
+    if (pid == 0)
+        child_run(&r->crew, keep_only(pair[1]));
     (void)close(pair[1]);
     w->pid = pid;
     w->fd = pair[0];

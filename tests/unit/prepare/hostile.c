@@ -1,0 +1,137 @@
+/*
+ * hostile.c - a reader (".bad") that does what the document's first word says, and a recipe that
+ * repeats it: what a broken or malicious plugin may try.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hone/reader.h"
+#include "hone/recipe.h"
+
+static hone_status create(const hone_host *host, const void *config, void **self, hone_error *err)
+{
+    (void)config;
+    (void)err;
+    *self = (void *)(uintptr_t)host;
+    return HONE_OK;
+}
+
+static void destroy(void *self)
+{
+    (void)self;
+}
+
+static int starts(hone_str s, const char *word)
+{
+    return s.n >= strlen(word) && memcmp(s.p, word, strlen(word)) == 0;
+}
+
+/* Bytes that look like nothing, on every descriptor the process has. */
+static void babble(void)
+{
+    static const char noise[] = "\xff\xff\xff\xff\xff garbage";
+    for (int fd = 3; fd < 64; fd++)
+        (void)!write(fd, noise, sizeof noise);
+}
+
+static hone_status misbehave(hone_str bytes, hone_error *err)
+{
+    if (starts(bytes, "crash"))
+        (void)raise(SIGSEGV);
+    if (starts(bytes, "leave"))
+        _exit(3);
+    if (starts(bytes, "babble"))
+        babble();
+    while (starts(bytes, "loop"))
+        ;
+    if (starts(bytes, "hog")) {
+        for (size_t i = 0; i < 4096; i++) {
+            char *p =
+                mmap(NULL, 1u << 24, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED)
+                return hone_fail(err, HONE_ERR_NOMEM, "no memory, as it should be");
+            p[0] = 1;
+        }
+        return HONE_OK;
+    }
+    if (starts(bytes, "open") && open("/etc/hostname", O_RDONLY) < 0)
+        return hone_fail(err, HONE_ERR_IO, "no file, as it should be");
+    if (starts(bytes, "socket") && socket(AF_INET, SOCK_STREAM, 0) < 0)
+        return hone_fail(err, HONE_ERR_IO, "no network, as it should be");
+    if (starts(bytes, "fork") && fork() < 0)
+        return hone_fail(err, HONE_ERR_IO, "no process, as it should be");
+    if (starts(bytes, "skip"))
+        return hone_fail(err, HONE_ERR_SKIP, "not worth reading");
+    return HONE_OK;
+}
+
+static hone_status read_document(void *self, const hone_source *source, const hone_block_sink *sink,
+                                 hone_error *err)
+{
+    const hone_block block = { .kind = HONE_BLOCK_TEXT,
+                               .text = source->bytes,
+                               .lang = { "", 0 },
+                               .src_len = source->bytes.n };
+    const hone_status st = misbehave(source->bytes, err);
+    (void)self;
+    if (starts(source->bytes, "partly"))
+        sink->lost(sink, 6, "its first word");
+    return st ? st : sink->add(sink, &block, err);
+}
+
+static hone_status process(void *self, const hone_document *document, const hone_sample_sink *sink,
+                           hone_error *err)
+{
+    (void)self;
+    for (uint64_t i = 0; i < document->n_blocks; i++) {
+        const hone_block *b = &document->blocks[i];
+        hone_segment s = { .role = HONE_ROLE_RAW,
+                           .loss_weight = 1,
+                           .text = b->text,
+                           .src_off = b->src_off,
+                           .src_len = b->src_len };
+        if (starts(b->text, "liar"))
+            s.src_len = 1u << 30;
+        const hone_status st = sink->add(sink, &s, 1, err);
+        if (st)
+            return st;
+    }
+    return HONE_OK;
+}
+
+static const hone_reader reader = {
+    .struct_size = sizeof reader, .create = create, .destroy = destroy, .read = read_document
+};
+static const hone_recipe recipe = {
+    .struct_size = sizeof recipe, .create = create, .destroy = destroy, .process = process
+};
+static const char *const extensions[] = { ".bad", NULL };
+static const hone_component bad = { .struct_size = sizeof bad,
+                                    .kind = HONE_KIND_READER,
+                                    .name = "bad",
+                                    .summary = "misbehaves",
+                                    .ops = &reader,
+                                    .extensions = extensions };
+static const hone_component echo = { .struct_size = sizeof echo,
+                                     .kind = HONE_KIND_RECIPE,
+                                     .name = "echo",
+                                     .summary = "repeats",
+                                     .ops = &recipe };
+static const hone_component *const components[] = { &bad, &echo };
+static const hone_plugin plugin = { .struct_size = sizeof plugin,
+                                    HONE_PLUGIN_ABI,
+                                    .id = "test.hostile",
+                                    .version = "1.0.0",
+                                    .license = "Apache-2.0",
+                                    .components = components,
+                                    .n_components = 2 };
+
+HONE_PLUGIN_NOTE("test.hostile", "1.0.0", 2, HONE_NOTE_ROW(HONE_KIND_READER, "bad", ".bad"),
+                 HONE_NOTE_ROW(HONE_KIND_RECIPE, "echo", ""));
+HONE_PLUGIN_ENTRY(&plugin)

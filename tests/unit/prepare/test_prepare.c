@@ -1,0 +1,215 @@
+/*
+ * test_prepare.c - a run over documents that crash, hang, lie and try to get out: each costs
+ * itself and is named, the others come through, in order, whatever the number of processes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "core/prepare/prepare.h"
+#include "test.h"
+
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1 /* the sanitizer needs files and terabytes: children are not locked down */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static char *dir, *docs, *out;
+static registry *plugins;
+
+static void put(const char *name, const char *bytes)
+{
+    hone_error err = { 0 };
+    char *path = path_join(docs, name);
+    CHECK_OK(file_write(path, bytes, strlen(bytes), &err), err);
+    free(path);
+}
+
+static hone_status run(prepare_options *o, prepare_report *r, hone_error *err)
+{
+    static const char *sources[1], *recipes[] = { "echo" };
+    sources[0] = docs;
+    o->sources = (hone_list){ sources, 1 };
+    o->recipes = (hone_list){ recipes, 1 };
+    o->out = out;
+    if (!o->timeout)
+        o->timeout = 20;
+    return prepare_run(o, plugins, NULL, NULL, NULL, NULL, NULL, r, err);
+}
+
+static char *samples(void)
+{
+    hone_error err = { 0 };
+    char *path = path_join(out, "samples.jsonl"), *p = NULL;
+    CHECK_OK(file_read(&p, NULL, path, 1 << 20, &err), err);
+    free(path);
+    return p;
+}
+
+static const char *message_of(const prepare_report *r, const char *name)
+{
+    size_t i;
+    json_t *d;
+    json_array_foreach(json_object_get(r->detail, "documents"), i, d)
+    {
+        if (strstr(json_string_value(json_object_get(d, "file")), name)) {
+            const char *said = json_string_value(json_object_get(d, "message"));
+            return said ? said : "";
+        }
+    }
+    return "not in the report";
+}
+
+static void begin(void)
+{
+    hone_error err = { 0 };
+    char name[] = "/tmp/hone-prepare-XXXXXX";
+    dir = mem_strdup(mkdtemp(name));
+    docs = path_join(dir, "docs");
+    out = path_join(dir, "out");
+    CHECK_OK(dir_make(docs, &err), err);
+}
+
+static void end(void)
+{
+    hone_error err = { 0 };
+    CHECK_OK(dir_remove(dir, &err), err);
+    free(dir);
+    free(docs);
+    free(out);
+}
+
+static void test_prepare__a_bad_document_costs_itself(void)
+{
+    static const struct {
+        const char *name, *bytes, *message;
+        bool jailed; /* needs the lock-down, which the sanitizer cannot live with */
+    } bad[] = {
+        { "b1.bad", "crash", "signal 11", false },
+        { "b2.bad", "leave", "status 3", false },
+        { "b3.bad", "babble", "its process sent", false },
+        { "b4.bad", "loop", "took longer than 1 s", false },
+        { "b5.bad", "liar", "of a file of 4", false },
+        { "b6.bad", "hog", "as it should be", true },
+        { "b7.bad", "open", "as it should be", true },
+        { "b8.bad", "socket", "as it should be", true },
+        { "b9.bad", "fork", "as it should be", true },
+    };
+    hone_error err = { 0 };
+    prepare_report r;
+    prepare_options o = { .timeout = 1, .memory_mb = 512, .jobs = 2 };
+    int64_t failing = 0;
+    begin();
+    put("a.bad", "first");
+    put("c.bad", "last");
+    put("d.bad", "skip this");
+    put("e.bad", "partly lost");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!bad[i].jailed || !SANITIZED) {
+            put(bad[i].name, bad[i].bytes);
+            failing++;
+        }
+    CHECK_OK(run(&o, &r, &err), err);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!bad[i].jailed || !SANITIZED)
+            CHECK_HAS(message_of(&r, bad[i].name), bad[i].message);
+    CHECK_HAS(message_of(&r, "d.bad"), "not worth reading");
+    CHECK_INT(r.failed, failing);
+    CHECK_INT(r.skipped, 1);
+    CHECK_INT(r.read, 3);
+    CHECK_INT(r.samples, 3);
+    CHECK_INT(r.lost_bytes, 6);
+    char *p = samples();
+    const char *first = strstr(p, "\"first\""), *last = strstr(p, "\"last\"");
+    CHECK(first && last && first < last);
+    CHECK_HAS(p, "docs/a.bad");
+    free(p);
+    prepare_report_finish(&r);
+    end();
+}
+
+static void test_prepare__jobs_do_not_change_a_byte(void)
+{
+    static const int64_t jobs[] = { 1, 2, 5 };
+    hone_error err = { 0 };
+    char *want = NULL;
+    begin();
+    for (int i = 0; i < 60; i++) {
+        char name[32], text_of[64];
+        (void)snprintf(name, sizeof name, "%02d.bad", i);
+        (void)snprintf(text_of, sizeof text_of, i % 7 == 3 ? "crash %d" : "document %d", i % 50);
+        put(name, text_of);
+    }
+    put("x.unknown", "nobody reads this");
+    put("empty.bad", "");
+    for (size_t i = 0; i < 3; i++) {
+        prepare_report r;
+        prepare_options o = { .jobs = jobs[i] };
+        CHECK_OK(run(&o, &r, &err), err);
+        CHECK_INT(r.no_reader, 1);
+        CHECK_INT(
+            json_integer_value(json_object_get(json_object_get(r.detail, "no_reader"), ".unknown")),
+            1);
+        CHECK(r.duplicates > 0);
+        CHECK_INT(r.empty, 1);
+        char *got = samples();
+        if (want)
+            CHECK_STR(got, want);
+        free(want);
+        want = got;
+        prepare_report_finish(&r);
+    }
+    free(want);
+    end();
+}
+
+static void test_prepare__mistakes_are_named(void)
+{
+    hone_error err = { 0 };
+    prepare_report r;
+    prepare_options o = { .strict = true };
+    begin();
+    put("a.bad", "crash");
+    CHECK(run(&o, &r, &err) == HONE_ERR_FORMAT);
+    CHECK_HAS(err.message, "docs/a.bad");
+    CHECK_HAS(err.message, "signal 11");
+    prepare_report_finish(&r);
+    char *path = path_join(out, "samples.jsonl");
+    CHECK(!path_exists(path)); /* nothing half-written */
+    free(path);
+
+    static const char *none[] = { "/nowhere/at/all" }, *recipes[] = { "ecco" };
+    o = (prepare_options){
+        .out = out, .sources = { none, 1 }, .recipes = { recipes, 1 }, .timeout = 9
+    };
+    CHECK(prepare_run(&o, plugins, NULL, NULL, NULL, NULL, NULL, &r, &err) == HONE_ERR_NOTFOUND);
+    CHECK_HAS(err.message, "echo");
+    prepare_report_finish(&r);
+    recipes[0] = "echo";
+    CHECK(prepare_run(&o, plugins, NULL, NULL, NULL, NULL, NULL, &r, &err) == HONE_ERR_IO);
+    CHECK_HAS(err.message, "/nowhere/at/all");
+    prepare_report_finish(&r);
+    end();
+}
+
+int main(int argc, char **argv)
+{
+    hone_error err = { 0 };
+    if (argc != 2)
+        return 1;
+    if (registry_open_file(&plugins, argv[1], &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    RUN(test_prepare__a_bad_document_costs_itself);
+    RUN(test_prepare__jobs_do_not_change_a_byte);
+    RUN(test_prepare__mistakes_are_named);
+    registry_close(plugins);
+    return TEST_EXIT();
+}
