@@ -160,6 +160,8 @@ HONE_MUST_CHECK hone_status worker_start(run *r, worker *w, hone_error *err);
 void worker_stop(worker *w, bool kill_it, int *status);
 /* Document `index` to the child, or -2: the recipes' finish(). */
 HONE_MUST_CHECK hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err);
+/* One frame of a child. A failure that is the child's own has *fault set. */
+HONE_MUST_CHECK hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err);
 /* Receive and take what has come. */
 HONE_MUST_CHECK hone_status worker_read(run *r, worker *w, hone_error *err);
 /* The child is gone (why NULL), or is ended because of `why`: its document has failed, the next

@@ -182,8 +182,7 @@ static hone_status keep_message(document *d, hone_status status, hone_str said, 
     return HONE_OK;
 }
 
-/* One frame of a child. A failure that is the child's own has *fault set. */
-static hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err)
+hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err)
 {
     document *d = w->doc >= 0 ? &r->docs[w->doc] : w->doc == -2 ? &r->last : NULL;
     hone_status st = HONE_OK;
