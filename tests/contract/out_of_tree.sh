@@ -60,4 +60,22 @@ for dir in cc only; do
     done
     if grep "^refused $PWD" out; then exit 1; fi
 done
+
+# and they run: samples by the recipe, steps by the optimizer
+mine=$PWD/only
+(
+    set +e
+    HONE_BUILD_DIR=$build
+    . "$HONE_SOURCE_DIR/tests/cli/lib.sh"
+    make_corpus
+    make_model
+    ok "the recipe runs" "$hone" prepare --plugin_dir "$mine" --model fresh/model --prepare.sources docs \
+        --prepare.recipes lines --prepare.out lines
+    has "its samples are there" lines/samples.jsonl "Press the button"
+    ok "the optimizer runs" "$hone" train --plugin_dir "$mine" --model fresh/model --data.path lines/samples.jsonl \
+        --train.out run --train.seq_len 64 --train.batch 2 --train.accumulate 1 --train.steps 4 --train.lr 1e-2 \
+        --optimizer.name sgd --optimizer.momentum 0.5
+    has "and trains" out "done after 4 steps"
+    finish
+)
 echo "ok"
