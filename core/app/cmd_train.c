@@ -148,9 +148,11 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     log_set_status(NULL);
     if (st && st != HONE_ERR_CANCELLED)
         goto out;
-    const char *what = st     ? "checkpoint (resume with the same command)"
-                       : full ? "model"
-                              : "adapter";
+    char what[40];
+    if (st)
+        (void)snprintf(what, sizeof what, "checkpoint-%lld", (long long)result.steps);
+    else
+        (void)snprintf(what, sizeof what, "%s", full ? "model" : "adapter");
     if (flags.json)
         print_json(&result, s, what);
     else
