@@ -167,18 +167,17 @@ static void block(writer *w, uint32_t i, const place *at)
     if (!w->term)
         flush(w, at);
     walk_children(w, i, at);
-    if (!w->term)
+    if (!w->term || html_at(w->t, i)->flags & WORD_ADMONITION)
         flush(w, at);
 }
 
 static void heading(writer *w, uint32_t i, const place *at)
 {
     const html_node *node = html_at(w->t, i);
-    const bool note = node->admonition;
     const hone_block head = { .kind = HONE_BLOCK_HEADING,
                               .level = node->tag->value ? node->tag->value : 1 };
     flush(w, at);
-    if (w->in_cell || note) {
+    if (w->in_cell) {
         walk_children(w, i, at);
         flush(w, at);
         return;
@@ -187,6 +186,10 @@ static void heading(writer *w, uint32_t i, const place *at)
     walk_children(w, i, at);
     w->in_cell = '\0';
     trim(w);
+    if (node->admonition) { /* "Note: ..." */
+        w->term = w->buf.n > 0;
+        return;
+    }
     if (w->buf.n) {
         hone_block b = head;
         add_block(w, &b);
@@ -534,7 +537,7 @@ static void walk(writer *w, uint32_t i, const place *at)
         flush(w, at);
         break;
     default:
-        if (node->flags & WORD_TITLE && act == ACT_BLOCK && !w->verbatim)
+        if (node->flags & (WORD_TITLE | WORD_LABEL) && act == ACT_BLOCK && !w->verbatim)
             heading(w, i, at);
         else
             block(w, i, at);

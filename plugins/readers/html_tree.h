@@ -75,10 +75,11 @@ const html_tag *html_tag_find(const char *name);
 #define WORD_LEFT_OUT 1u   /* always, unless it holds most of the text; the reason in `reason` */
 #define WORD_IF_LINKS 2u   /* left out as navigation when most of its text is links */
 #define WORD_MAIN 4u       /* holds the main text, if it holds most of the text */
-#define WORD_ADMONITION 8u /* a note in the text: its heading is no section */
+#define WORD_ADMONITION 8u /* a note in the text: its heading is no section but a label */
 #define WORD_PERMALINK 16u /* the mark beside a heading */
 #define WORD_LAYOUT 32u    /* a table that only places things */
 #define WORD_TITLE 64u     /* a <div> that stands for <h1> */
+#define WORD_LABEL 128u    /* the heading of a note, whatever its element */
 typedef struct html_word {
     const char *word;
     uint8_t says;   /* WORD_* */

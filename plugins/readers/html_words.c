@@ -114,6 +114,7 @@ static const html_tag tags[] = { /* sorted by name */
 #define TITLE WORD_TITLE, KEPT
 static const html_word words[] = { /* sorted by word */
     { "admonition",           NOTE },
+    { "admonition-title",     WORD_LABEL, KEPT },
     { "ads",                  OUT(R_PAGE) },
     { "advert",               OUT(R_PAGE) },
     { "advertisement",        OUT(R_PAGE) },
