@@ -46,13 +46,18 @@ const hone_option train_option_rows[] = {
 };
 /* clang-format on */
 
-/* Keys of an identity that change no number of the result, or are covered by another. */
+/* Keys and sections of an identity that change no number of the result, or are covered by
+ * another key. "config" holds the sections of the whole config, other commands' included. */
+/* clang-format off */
 static const char *const free_keys[] = {
-    "train.out",        "train.val", /* its rows are compared by hash */
-    "train.resume",     "train.save_every", "train.keep",  "train.log_every",
-    "train.save_dtype", "device.type",      "device.name", /* warned about */
-    "device.threads",
+    "train.out", "train.resume", "train.save_every", "train.keep", "train.log_every",
+    "train.save_dtype",
+    "train.val", "config.data.path", "provenance.dataset", /* their rows are compared by hash */
+    "device.type", "device.name", "device.threads",        /* warned about */
+    "config.plugin_dir", "config.prepare", "config.reader", "config.recipe",
+    "config.generate", "config.use", "config.exam",
 };
+/* clang-format on */
 
 hone_status train_options_check(const train_options *o, hone_error *err)
 {
@@ -133,9 +138,9 @@ static bool find_difference(const json_t *a, const json_t *b, const char *path, 
 {
     const json_t *const side[2] = { a, b };
     int s;
+    if (is_free(path) || json_equal(a, b))
+        return false;
     if (!json_is_object(a) || !json_is_object(b)) {
-        if (json_equal(a, b) || is_free(path))
-            return false;
         text_puts(key, path);
         *was = a;
         *now = b;

@@ -123,7 +123,7 @@ typedef struct trial {
     bool adapter_as_saved; /* start from base's adapter/; else a new one, seeded */
     double dropout;
     size_t n_rows, n_val; /* of rows.jsonl; of eval.jsonl, 0: none      */
-    const json_t *config;
+    json_t *config;
     int64_t stop_at; /* steps after which the user stops; 0: never */
     train_result result;
     hone_error err;

@@ -165,12 +165,18 @@ static void set_no_resume(trial *t)
     t->o.resume = false;
 }
 
+/* A config as the program hands it down; `rank` and `max_tokens` are what changes. */
+static json_t *make_config(int rank, int max_tokens)
+{
+    return json_pack("{s:{s:i}, s:{s:i}, s:{s:s}, s:{s:f}}", "adapter", "rank", rank, "exam",
+                     "max_tokens", max_tokens, "data", "path", max_tokens == 5 ? "/a" : "/b",
+                     "train", "lr", 0.5);
+}
+
 static void set_config(trial *t)
 {
-    static json_t *config;
-    if (!config)
-        config = json_pack("{s:{s:i}, s:{s:i}}", "adapter", "rank", 8, "train", "lr", 1);
-    t->config = config;
+    json_decref(t->config);
+    t->config = make_config(8, 5);
 }
 
 static void test_resume__refuses_another_run_by_name(void)
@@ -183,25 +189,31 @@ static void test_resume__refuses_another_run_by_name(void)
         { set_rows, "data.train was \"" },
         { set_steps, "train.steps was 17 when this run began and is 18 now" },
         { set_no_resume, "holds checkpoints up to step 6 and train.resume is false" },
-        { set_config, "adapter was not set when this run began and is {\"rank\":8} now" },
+        { set_config, "adapter.rank was 4 when this run began and is 8 now" },
     };
     char *out = scratch("other");
     trial t = busy_trial(out), rest = busy_trial(out);
     size_t i;
     t.stop_at = 6;
+    t.config = make_config(4, 5);
     CHECK_INT(trial_run(&t, NULL, NULL), HONE_ERR_CANCELLED);
     for (i = 0; i < sizeof rows / sizeof *rows; i++) {
         trial other = busy_trial(out);
+        other.config = make_config(4, 5);
         rows[i].change(&other);
         CHECK_INT(trial_run(&other, NULL, NULL), HONE_ERR_STATE);
         CHECK_HAS(other.err.message, rows[i].message);
         CHECK_HAS(other.err.message, out);
+        json_decref(other.config);
     }
-    rest.o.keep = 5; /* what changes no number may change */
+    rest.config = make_config(4, 6); /* what changes no number may change */
+    rest.o.keep = 5;
     rest.o.save_every = 1;
     rest.o.log_every = 1;
     trial_ok(&rest);
     check_same_adapter(reference, out);
+    json_decref(t.config);
+    json_decref(rest.config);
     scratch_done(out);
 }
 
