@@ -72,17 +72,20 @@ static void render_lines(hone_str part, bool quote, uint64_t indent, hone_text *
     }
 }
 
-static void render_list(const hone_block *b, hone_str part, bool first, hone_text *out)
+/* Marks that would take half of a piece are left out: first the indentation, then the number. */
+static void render_list(const splitter *s, const hone_block *b, hone_str part, bool first,
+                        hone_text *out)
 {
     const uint64_t depth = b->level > MAX_DEPTH ? MAX_DEPTH : b->level;
     const uint64_t before = out->n;
     char mark[32] = "- ";
     if (b->ordinal)
         (void)snprintf(mark, sizeof mark, "%llu. ", (unsigned long long)b->ordinal);
-    if (first) {
-        spaces(out, depth > 1 ? 2 * (depth - 1) : 0);
+    const uint64_t n_mark = strlen(mark), indent = depth > 1 ? 2 * (depth - 1) : 0;
+    if (first && indent + n_mark <= s->budget / 2)
+        spaces(out, indent);
+    if (first && n_mark <= s->budget / 2)
         hone_text_puts(out, mark);
-    }
     render_lines(part, false, out->n - before, out);
 }
 
@@ -121,7 +124,7 @@ void render_slice(const splitter *s, uint64_t k, uint64_t from, uint64_t to, hon
         render_table(part, out);
         break;
     case HONE_BLOCK_LIST:
-        render_list(b, part, from == 0, out);
+        render_list(s, b, part, from == 0, out);
         break;
     case HONE_BLOCK_QUOTE:
         hone_text_puts(out, "> ");

@@ -292,7 +292,8 @@ hone_status splitter_run(splitter *s, const hone_block *blocks, uint64_t n_block
         p.text = hone_text_str(&s->piece);
         p.new_bytes = n_bytes(s, fresh, end);
         set_span(s, start, end, &p);
-        st = sink->add(sink->ctx, &p, err);
+        if (p.text.n) /* not white space alone, before what is larger than a piece */
+            st = sink->add(sink->ctx, &p, err);
         fresh = end;
         if (st == HONE_OK)
             st = find_start(s, start, end, &start, err);
