@@ -191,7 +191,7 @@ static hone_status find_start(splitter *s, place start, place end, place *next, 
     uint64_t used = 0, cost, cut;
     place at = end;
     *next = end;
-    if (!s->overlap || end.block >= s->n_blocks || (end.off == 0 && is_heading(s, end.block)))
+    if (end.block >= s->n_blocks || (end.off == 0 && is_heading(s, end.block)))
         return HONE_OK;
     while (before(start, at)) {
         const uint64_t k = at.off ? at.block : at.block - 1;

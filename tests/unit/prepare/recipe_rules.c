@@ -179,8 +179,7 @@ const char *rules_raw(const page *g, const samples *s, const rules *r)
             bad = "a sample does not go on where the one before ended";
         else if (at + plain.n < covered)
             bad = "a sample holds nothing new";
-        else if ((double)rules_characters(all.p + at, covered - at) >
-                 4 * r->overlap * (double)r->budget)
+        else if ((double)r->size(all.p + at, covered - at) > r->overlap * (double)r->budget)
             bad = "a sample repeats more than the overlap";
         start = at;
         covered = at + plain.n;
