@@ -47,13 +47,10 @@ struct hone_dev {
     uint32_t n_slots, next_free;
 };
 
-typedef struct cpu_products cpu_products; /* product.c */
-
 struct hone_queue {
     hone_dev *dev; /* borrowed */
     void *scratch; /* owned */
     uint64_t scratch_bytes;
-    cpu_products *products; /* owned */
 };
 
 /* ------------------------------------------------------------------ device.c */
@@ -130,7 +127,6 @@ typedef struct cpu_product {
 } cpu_product;
 
 hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err);
-void cpu_products_free(hone_queue *q);
 
 /* ------------------------------------------------------------------ the ops */
 

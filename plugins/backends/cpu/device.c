@@ -210,7 +210,6 @@ static void queue_destroy(hone_queue *q)
 {
     if (!q)
         return;
-    cpu_products_free(q);
     q->dev->host->free(q->dev->host, q->scratch);
     q->dev->host->free(q->dev->host, q);
 }
