@@ -204,7 +204,7 @@ void near_norm(rig *r, const char *name, const float *got, const double *want, i
     }
     difference = sqrt(difference);
     norm = sqrt(norm);
-    if (!(difference <= tolerance * (norm > 1e-30 ? norm : 1e-30)))
+    if (!(difference <= tolerance * (norm > r->floor ? norm : r->floor)))
         fail(r, "%s differs by %.3g of %.3g (allowed %.3g); worst [%lld] is %.9g, expected %.9g",
              name, difference, norm, tolerance, (long long)worst, n ? (double)got[worst] : 0,
              n ? want[worst] : 0);

@@ -35,6 +35,7 @@ typedef struct rig {
     const char *name;
     char what[512]; /* the case, for messages */
     uint64_t seed, next;
+    double floor; /* norms below it count as this: differences of numbers of this size */
 } rig;
 
 /* Print "device: case: message" and count a failure. */
@@ -70,7 +71,7 @@ void drop_all(side *s); /* free the buffers of a case */
 
 /* -------------------------------------------------------------- comparisons */
 
-/* |got - want| <= tolerance * max(|want|, floor), Euclidean norms; NaN never passes. */
+/* |got - want| <= tolerance * max(|want|, r->floor), Euclidean norms; NaN never passes. */
 void near_norm(rig *r, const char *name, const float *got, const double *want, int64_t n,
                double tolerance);
 void near_pair(rig *r, const char *name, const float *got, const float *want, int64_t n,

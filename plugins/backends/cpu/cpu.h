@@ -55,6 +55,8 @@ struct hone_queue {
 
 /* ------------------------------------------------------------------ device.c */
 
+extern const hone_device cpu_device;
+
 /* Memory until the next cpu_scratch() of this queue, CPU_ALIGN aligned; NULL: none. */
 void *cpu_scratch(hone_queue *q, uint64_t bytes);
 

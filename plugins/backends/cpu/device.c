@@ -16,16 +16,6 @@
 
 #define HUGE (UINT64_C(2) << 20)
 
-static const hone_option options[] = {
-    HONE_ROW_I64(cpu_config, threads, 0, 1024, "0",
-                 "threads its ops use; 0: all that the process may use"),
-    HONE_ROW_I64(cpu_config, memory_mb, 0, 1 << 30, "0",
-                 "memory its buffers may take, in MiB; 0: what the machine has"),
-    HONE_ROW_ENUM(cpu_config, kernels, CPU_ISA_CHOICES, "auto",
-                  "instruction set of the kernels, a psABI level of x86-64"),
-    HONE_OPTIONS_END,
-};
-
 /* ------------------------------------------------------------------ opening */
 
 static hone_status device_count(const hone_host *host, uint32_t *n, hone_error *err)
@@ -275,8 +265,8 @@ static void event_free(hone_dev *dev, hone_event event)
 
 /* -------------------------------------------------------------------- table */
 
-static const hone_device table = {
-    .struct_size = sizeof table,
+const hone_device cpu_device = {
+    .struct_size = sizeof cpu_device,
     .count = device_count,
     .info = device_info,
     .open = device_open,
@@ -311,26 +301,3 @@ static const hone_device table = {
     .linear = cpu_linear,
     .loss = cpu_loss,
 };
-
-static const hone_component cpu = {
-    .struct_size = sizeof cpu,
-    .flags = HONE_COMPONENT_DETERMINISTIC,
-    .kind = HONE_KIND_DEVICE,
-    .name = "cpu",
-    .summary = "this machine's processor; float32 products by oneDNN",
-    .ops = &table,
-    .options = options,
-    .config_size = sizeof(cpu_config),
-};
-static const hone_component *const components[] = { &cpu };
-static const hone_plugin plugin = {
-    .struct_size = sizeof plugin,
-    HONE_PLUGIN_ABI,
-    .id = "hone.cpu",
-    .version = "0.1.0",
-    .license = "Apache-2.0",
-    .components = components,
-    .n_components = 1,
-};
-HONE_PLUGIN_NOTE("hone.cpu", "0.1.0", 1, HONE_NOTE_ROW(HONE_KIND_DEVICE, "cpu", ""));
-HONE_PLUGIN_ENTRY(&plugin)

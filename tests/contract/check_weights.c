@@ -1,0 +1,208 @@
+/*
+ * check_weights.c - what every weight format promises:
+ *
+ *     check_weights PLUGIN.so DEVICE.so
+ *
+ * For each format of the plugin: planes that layout() sizes are filled and read within
+ * their bounds, what was decoded once quantizes to itself, a device decodes to the same
+ * bits as the host, and a product with the stored weight is the product with what it
+ * decodes to. fp32 gives back the bits it was given.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/contract/rig.h"
+
+/* Planes on the host, each with an edge that has to stay. */
+typedef struct planes {
+    hone_planes layout;
+    uint8_t *p[HONE_MAX_PLANES]; /* owned */
+    uint64_t bytes[HONE_MAX_PLANES];
+} planes;
+
+enum { EDGE = 32, MAX_FORMATS = 8 };
+
+static bool planes_new(rig *r, const hone_weights *w, void *self, int64_t rows, int64_t cols,
+                       planes *x)
+{
+    hone_error err = { 0 };
+    *x = (planes){ .layout = { .struct_size = sizeof x->layout } };
+    if (!good(r, w->layout(self, rows, cols, &x->layout, &err), &err))
+        return false;
+    if (x->layout.n < 1 || x->layout.n > HONE_MAX_PLANES) {
+        fail(r, "has %u planes", (unsigned)x->layout.n);
+        return false;
+    }
+    for (uint32_t k = 0; k < x->layout.n; k++) {
+        const hone_plane *plane = &x->layout.plane[k];
+        if (!hone_dtype_size(plane->dtype) || plane->count < 0 || !plane->name[0])
+            fail(r, "plane %u: \"%s\", dtype %u, %lld elements", (unsigned)k, plane->name,
+                 (unsigned)plane->dtype, (long long)plane->count);
+        x->bytes[k] = (uint64_t)plane->count * hone_dtype_size(plane->dtype);
+        x->p[k] = malloc(x->bytes[k] + EDGE);
+        if (!x->p[k])
+            return false;
+        memset(x->p[k], 0xa5, x->bytes[k] + EDGE);
+    }
+    return true;
+}
+
+static void planes_finish(rig *r, planes *x)
+{
+    for (uint32_t k = 0; k < x->layout.n && k < HONE_MAX_PLANES; k++) {
+        for (int i = 0; x->p[k] && i < EDGE; i++)
+            if (x->p[k][x->bytes[k] + (uint64_t)i] != 0xa5) {
+                fail(r, "plane %u was written beyond its end", (unsigned)k);
+                break;
+            }
+        free(x->p[k]);
+    }
+}
+
+/* The device has to agree with the host: decoded by a product with the identity. */
+static void on_device(rig *r, const char *format, const planes *x, int64_t rows, int64_t cols,
+                      const float *decoded)
+{
+    const int64_t n = 5, xs[2] = { n, cols }, ys[2] = { n, rows }, ws[2] = { rows, cols };
+    float *in = normals(r, n * cols, 1);
+    double *want = calloc((size_t)(n * rows) + 1, sizeof *want);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t o = 0; o < rows; o++)
+            for (int64_t j = 0; j < cols; j++)
+                want[i * rows + o] += (double)in[i * cols + j] * (double)decoded[o * cols + j];
+    for (int i = 0; i < N_SIDES; i++) {
+        side *s = &r->side[i];
+        hone_weight w = { .struct_size = sizeof w,
+                          .n_planes = x->layout.n,
+                          .format = format,
+                          .rows = rows,
+                          .cols = cols };
+        hone_error err = { 0 };
+        hone_linear_args a = { .w = &w };
+        float *got;
+        what(r, "product with (%lld, %lld), %s", (long long)rows, (long long)cols,
+             i ? "composed" : "as the device does it");
+        for (uint32_t k = 0; k < x->layout.n; k++)
+            w.plane[k] = x->layout.n == 1 && x->layout.plane[k].count == rows * cols
+                             ? put_raw(r, s, x->layout.plane[k].dtype, 2, ws, x->p[k])
+                             : put_raw(r, s, x->layout.plane[k].dtype, 1, &x->layout.plane[k].count,
+                                       x->p[k]);
+        a.x = put(r, s, 2, xs, 0, in);
+        a.y = put(r, s, 2, ys, 0, NULL);
+        (void)good(r, ops_linear(s->o, a, &err), &err);
+        got = get(r, s, a.y);
+        near_norm(r, "y", got, want, n * rows, 1e-5);
+        free(got);
+        drop_all(s);
+    }
+    free(in);
+    free(want);
+}
+
+static void matrix(rig *r, const char *format, const hone_weights *w, void *self, int64_t rows,
+                   int64_t cols)
+{
+    float *src = normals(r, rows * cols, 0.05), *once = calloc((size_t)(rows * cols) + 1, 4);
+    float *twice = calloc((size_t)(rows * cols) + 1, 4);
+    planes a, b = { 0 };
+    hone_error err = { 0 };
+    what(r, "a matrix of %lld x %lld", (long long)rows, (long long)cols);
+    if (planes_new(r, w, self, rows, cols, &a) && planes_new(r, w, self, rows, cols, &b)) {
+        (void)good(r, w->quantize(self, src, rows, cols, (void *const *)a.p, &err), &err);
+        (void)good(r, w->dequantize(self, (const void *const *)a.p, rows, cols, once, &err), &err);
+        (void)good(r, w->quantize(self, src, rows, cols, (void *const *)b.p, &err), &err);
+        for (uint32_t k = 0; k < a.layout.n; k++)
+            same_bits(r, "quantized again", b.p[k], a.p[k], a.bytes[k]);
+        if (w->dense) { /* a plain format loses nothing the second time */
+            (void)good(r, w->quantize(self, once, rows, cols, (void *const *)b.p, &err), &err);
+            (void)good(r, w->dequantize(self, (const void *const *)b.p, rows, cols, twice, &err),
+                       &err);
+            same_bits(r, "there and back twice", twice, once, 4 * (size_t)(rows * cols));
+        }
+        if (w->dense == HONE_F32)
+            same_bits(r, "there and back", once, src, 4 * (size_t)(rows * cols));
+        if (rows * cols)
+            on_device(r, format, &a, rows, cols, once);
+    }
+    what(r, "a matrix of %lld x %lld", (long long)rows, (long long)cols);
+    planes_finish(r, &a);
+    planes_finish(r, &b);
+    free(src);
+    free(once);
+    free(twice);
+}
+
+static void check(rig *r, const char *format, const hone_weights *w, const void *config,
+                  void **created)
+{
+    static const int64_t sizes[][2] = { { 1, 1 },     { 3, 5 },    { 64, 64 }, { 7, 129 },
+                                        { 100, 256 }, { 33, 640 }, { 0, 8 } };
+    hone_error err = { 0 };
+    hone_planes layout = { .struct_size = sizeof layout };
+    void *self = NULL;
+    what(r, "create");
+    if (!good(r, w->create(plugin_host(), config, &self, &err), &err))
+        return;
+    for (int i = 0; i < N_SIDES; i++)
+        (void)good(r, ops_add_format(r->side[i].o, format, w, self, &err), &err);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        matrix(r, format, w, self, sizes[i][0], sizes[i][1]);
+    what(r, "a matrix that cannot be");
+    if (w->layout(self, -1, 4, &layout, &err) == HONE_OK ||
+        w->layout(self, INT64_MAX, INT64_MAX, &layout, &err) == HONE_OK)
+        fail(r, "is laid out");
+    r->what[0] = '\0';
+    w->destroy(NULL);
+    *created = self; /* the ops keep it: main() destroys it after they are closed */
+}
+
+int main(int argc, char **argv)
+{
+    static rig g;
+    registry *r = NULL, *devices = NULL;
+    component *c[MAX_FORMATS] = { NULL }, *d = NULL;
+    void *self[MAX_FORMATS] = { NULL };
+    size_t n = 0;
+    hone_error err = { 0 };
+    hone_status st;
+    if (argc < 3) {
+        fprintf(stderr, "usage: check_weights PLUGIN.so DEVICE.so\n");
+        return EXIT_FAILURE;
+    }
+    st = registry_open_file(&r, argv[1], &err);
+    if (!st)
+        st = registry_open_file(&devices, argv[2], &err);
+    if (!st)
+        st = component_open(&d, devices, HONE_KIND_DEVICE,
+                            registry_plugin(devices, 0)->note.rows[0].component, NULL, NULL, &err);
+    for (int i = 0; !st && i < N_SIDES; i++)
+        st = ops_open(&g.side[i].o, plugin_host(), d->ops, 0, d->config, i ? OPS_COMPOSE : 0, &err);
+    for (size_t i = 0; !st && i < registry_plugin(r, 0)->note.n_rows && n < MAX_FORMATS; i++) {
+        const hone_note_row *row = &registry_plugin(r, 0)->note.rows[i];
+        const int before = failures;
+        if (strcmp(row->kind, HONE_KIND_WEIGHTS) != 0)
+            continue;
+        st = component_open(&c[n], r, HONE_KIND_WEIGHTS, row->component, NULL, NULL, &err);
+        if (st)
+            break;
+        g.name = row->component;
+        g.seed = 1;
+        check(&g, row->component, c[n]->ops, c[n]->config, &self[n]);
+        printf("%s %s\n", failures == before ? "ok  " : "FAIL", row->component);
+        n++;
+    }
+    if (st) {
+        fprintf(stderr, "%s\n", err.message);
+        failures++;
+    }
+    for (int i = 0; i < N_SIDES; i++)
+        ops_close(g.side[i].o);
+    for (size_t i = 0; i < n; i++) {
+        ((const hone_weights *)c[i]->ops)->destroy(self[i]);
+        component_close(c[i]);
+    }
+    component_close(d);
+    plugin_shutdown_all();
+    registry_close(r);
+    registry_close(devices);
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
