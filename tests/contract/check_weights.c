@@ -120,7 +120,7 @@ static void matrix(rig *r, const char *format, const hone_weights *w, void *self
         }
         if (w->dense == HONE_F32)
             same_bits(r, "there and back", once, src, 4 * (size_t)(rows * cols));
-        if (rows * cols)
+        if (rows > 0 && cols > 0)
             on_device(r, format, &a, rows, cols, once);
     }
     what(r, "a matrix of %lld x %lld", (long long)rows, (long long)cols);

@@ -142,6 +142,7 @@ typedef struct setting {
 static const setting settings[] = {
     { "fused", "cpu/fp32", false },
     { "composed", "cpu/fp32", true },
+    { "far", "far/fp32", false }, /* no memory of its is the host's, every op comes late */
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
