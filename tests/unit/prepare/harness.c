@@ -297,6 +297,8 @@ static hone_status samples_add(const hone_sample_sink *sink, const hone_segment 
                                uint64_t n, hone_error *err)
 {
     samples *s = sink->ctx;
+    if (s->fail_at && --s->fail_at == 0)
+        return hone_fail(err, HONE_ERR_IO, "the sink fails");
     if (!n)
         return hone_fail(err, HONE_ERR_ARG, "a sample of no segments");
     if (!mem_grow(&s->p, &s->cap, s->n + 1, sizeof *s->p))
@@ -331,6 +333,14 @@ hone_status samples_make(samples *s, const instance *recipe, const page *g, cons
                                      .blocks = g->blocks,
                                      .n_blocks = g->n_blocks };
     return ((const hone_recipe *)recipe->desc->ops)->process(recipe->self, &document, &sink, err);
+}
+
+hone_status samples_finish_recipe(samples *s, const instance *recipe, hone_error *err)
+{
+    const hone_sample_sink sink = {
+        .struct_size = sizeof sink, .ctx = s, .add = samples_add, .lost = samples_lost
+    };
+    return ((const hone_recipe *)recipe->desc->ops)->finish(recipe->self, &sink, err);
 }
 
 void samples_finish(samples *s)

@@ -68,10 +68,13 @@ typedef struct samples {
     size_t n, cap;
     lost_row *lost;
     size_t n_lost, cap_lost;
+    int64_t fail_at; /* the fail_at-th add() fails; 0 never */
     char *broken;
 } samples;
 hone_status samples_make(samples *s, const instance *recipe, const page *g, const char *name,
                          hone_error *err);
+/* The recipe's finish(). */
+hone_status samples_finish_recipe(samples *s, const instance *recipe, hone_error *err);
 void samples_finish(samples *s);
 void samples_dump(const samples *s, text *out);
 
