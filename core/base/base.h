@@ -77,7 +77,7 @@ void file_map_close(file_map *map);
 /* Read a whole file into fresh, NUL-terminated memory (free()); refuses more
  * than `limit` bytes. *n may be NULL. */
 HONE_MUST_CHECK hone_status file_read(char **out, size_t *n, const char *path, size_t limit,
-    hone_error *err);
+                                      hone_error *err);
 
 /* Write-then-rename. Bytes go to "<path>.tmp.<pid>" in the same folder; commit
  * syncs the file, renames it over path and syncs the folder. A crash, a full
@@ -85,15 +85,17 @@ HONE_MUST_CHECK hone_status file_read(char **out, size_t *n, const char *path, s
 typedef struct file_writer file_writer;
 HONE_MUST_CHECK hone_status file_writer_open(file_writer **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status file_writer_add(file_writer *w, const void *p, size_t n,
-    hone_error *err);
+                                            hone_error *err);
 /* Ends the writer either way; on failure the temporary file is gone. */
 HONE_MUST_CHECK hone_status file_writer_commit(file_writer *w, hone_error *err);
 void file_writer_abort(file_writer *w); /* NULL is fine */
 
 HONE_MUST_CHECK hone_status file_write(const char *path, const void *p, size_t n, hone_error *err);
 
-HONE_MUST_CHECK hone_status dir_make(const char *path, hone_error *err); /* with parents, 0777 & umask */
-HONE_MUST_CHECK hone_status dir_remove(const char *path, hone_error *err); /* recursive; absent is fine */
+HONE_MUST_CHECK hone_status dir_make(const char *path,
+                                     hone_error *err); /* with parents, 0777 & umask */
+HONE_MUST_CHECK hone_status dir_remove(const char *path,
+                                       hone_error *err); /* recursive; absent is fine */
 bool path_exists(const char *path);
 bool path_is_dir(const char *path);
 /* dir + "/" + name in fresh memory; name alone when it is absolute. */
@@ -105,7 +107,9 @@ char *path_dir(const char *path);        /* fresh; "." when there is no '/'   */
  * of path, hidden files and folders left out; symbolic links are not followed
  * out of root. A status other than HONE_OK ends the walk and is returned. */
 HONE_MUST_CHECK hone_status dir_walk(const char *root,
-    hone_status (*visit)(void *ctx, const char *path, hone_error *err), void *ctx, hone_error *err);
+                                     hone_status (*visit)(void *ctx, const char *path,
+                                                          hone_error *err),
+                                     void *ctx, hone_error *err);
 
 /* One run per folder: takes an exclusive lock on <dir>/.lock for the life of
  * the process. HONE_ERR_STATE names the process that holds it. */
@@ -118,7 +122,7 @@ HONE_MUST_CHECK hone_status dir_lock(const char *dir, int *fd, hone_error *err);
  * the caller's (json_decref). */
 HONE_MUST_CHECK hone_status json_read(json_t **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status json_parse(json_t **out, const char *p, size_t n, const char *what,
-    hone_error *err);
+                                       hone_error *err);
 HONE_MUST_CHECK hone_status json_write(const json_t *root, const char *path, hone_error *err);
 
 /* ------------------------------------------------------------------ options */
@@ -135,19 +139,19 @@ typedef struct options {
 } options;
 
 HONE_MUST_CHECK hone_status options_init(options *o, const hone_option *table, void *config,
-    const char *section, const char *base, hone_error *err);
+                                         const char *section, const char *base, hone_error *err);
 void options_finish(options *o);
 
 /* From text (command line). Messages name option, value, range; an unknown name
  * comes with the nearest known one. Path values are taken from the working folder. */
 HONE_MUST_CHECK hone_status options_set(options *o, const char *name, const char *value,
-    hone_error *err);
+                                        hone_error *err);
 /* From a JSON value; objects and wrong types are refused by name. */
 HONE_MUST_CHECK hone_status options_set_json(options *o, const char *name, const json_t *value,
-    hone_error *err);
+                                             hone_error *err);
 /* Every member of a JSON object, except the names in skip (NULL-terminated or NULL). */
 HONE_MUST_CHECK hone_status options_set_object(options *o, const json_t *object,
-    const char *const *skip, hone_error *err);
+                                               const char *const *skip, hone_error *err);
 bool options_given(const options *o, const char *name);
 /* Bytes that a row of this type fills in the config struct; 0: no such type. */
 size_t options_size(uint32_t type);
@@ -204,6 +208,6 @@ void cpu_count_set(int n);
  * on n, grain and cpu_count() alone, and start at multiples of grain. Calls from inside
  * a body, or while another thread uses the pool, run on the calling thread. */
 void parallel_for(int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi),
-    void *arg);
+                  void *arg);
 
 #endif /* CORE_BASE_BASE_H */

@@ -15,7 +15,25 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t threshold = HONE_LOG_INFO;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 static text status_line; /* guarded by lock; "" when there is none */
+
+/* A thread of another part may hold the lock at the moment of a fork; the child has no such
+ * thread to give it back. */
+static void take(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void give(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void survive_forks(void)
+{
+    (void)pthread_atfork(take, give, give);
+}
 
 static void put_clean(text *t, const char *p, size_t n)
 {
@@ -85,6 +103,7 @@ void log_line(uint32_t level, const char *format, ...)
         text_add(&line, buf, (size_t)n);
     }
     const bool terminal = isatty(STDERR_FILENO);
+    (void)pthread_once(&forks_once, survive_forks);
     pthread_mutex_lock(&lock);
     if (terminal && status_line.n)
         text_puts(&out, "\r\033[K");

@@ -4,7 +4,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/base/base.h"
 #include "core/base/options.h"
 
 #include <float.h>
@@ -34,13 +33,7 @@ static json_t *choice(const char *choices, int64_t i)
 
 static json_t *value_to_json(const hone_option *row, const void *field)
 {
-    union {
-        bool b;
-        int64_t i;
-        double d;
-        const char *s;
-        hone_list list;
-    } v;
+    option_value v;
     json_t *array;
     uint64_t i;
     memcpy(&v, field, options_size(row->type));

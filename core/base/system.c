@@ -1,15 +1,9 @@
 /*
- * system.c - the clock, the cores this process may use, and parallel_for.
+ * system.c - the clock, and the cores this process may use.
  *
  * Cores: what the scheduler allows, cut by the CPU quota of the control group
  * (v2 cpu.max; v1 cpu.cfs_quota_us), of it and of every group above it. A quota of 2.5
  * counts 2: a third thread would be stopped in the middle of every period.
- *
- * The pool: helpers sleep on a condition; a job is cut into pieces by its size and
- * the thread count alone, and whoever is free takes the next piece. A helper that
- * wakes too late is not waited for. A call from inside a body, from a second
- * thread while the pool is busy, or from a forked child (whose helpers did not
- * survive the fork) runs inline.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -18,13 +12,10 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#define PIECES_PER_THREAD 4
 
 double clock_now(void)
 {
@@ -32,8 +23,6 @@ double clock_now(void)
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
-
-/* -------------------------------------------------------------------- cores */
 
 static int allowed_cores(void)
 {
@@ -145,124 +134,4 @@ int cpu_count(void)
 void cpu_count_set(int n)
 {
     atomic_store(&cores_limit, n > 0 ? n : 0);
-}
-
-/* --------------------------------------------------------------------- pool */
-
-typedef struct job {
-    void (*body)(void *arg, int64_t lo, int64_t hi);
-    void *arg; /* borrowed */
-    int64_t n, grain, units, pieces;
-    _Atomic int64_t next; /* piece to be taken */
-} job;
-
-static pthread_mutex_t use = PTHREAD_MUTEX_INITIALIZER;  /* one job at a time          */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows        */
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;   /* a job is there             */
-static pthread_cond_t done = PTHREAD_COND_INITIALIZER;   /* the last helper left it    */
-static job *current;                                     /* NULL: nothing to take      */
-static uint64_t generation;                              /* counts jobs                */
-static int active;                                       /* helpers inside current     */
-static int helpers;                                      /* threads that exist         */
-static bool forked;                                      /* in a child: no helpers     */
-static _Thread_local bool inside;                        /* this thread runs a body    */
-
-static void work(job *j)
-{
-    inside = true;
-    for (;;) {
-        const int64_t i = atomic_fetch_add(&j->next, 1);
-        if (i >= j->pieces)
-            break;
-        /* i * units / pieces without overflow; starts are multiples of grain */
-        const int64_t q = j->units / j->pieces, r = j->units % j->pieces;
-        const int64_t lo = (i * q + (i < r ? i : r)) * j->grain;
-        const int64_t hi = ((i + 1) * q + (i + 1 < r ? i + 1 : r)) * j->grain;
-        j->body(j->arg, lo, i + 1 == j->pieces ? j->n : hi);
-    }
-    inside = false;
-}
-
-static void *helper(void *arg)
-{
-    uint64_t seen = 0;
-    (void)arg;
-    pthread_mutex_lock(&lock);
-    for (;;) {
-        job *j;
-        while (generation == seen)
-            pthread_cond_wait(&wake, &lock);
-        seen = generation;
-        j = current;
-        if (!j)
-            continue;
-        active++;
-        pthread_mutex_unlock(&lock);
-        work(j);
-        pthread_mutex_lock(&lock);
-        if (--active == 0)
-            pthread_cond_signal(&done);
-    }
-    return NULL;
-}
-
-static void after_fork(void)
-{
-    forked = true;
-}
-
-/* Called with `use` held. Signals stay with the threads that ask for them. */
-static void start_helpers(int want)
-{
-    sigset_t all, old;
-    pthread_attr_t attr;
-    if (helpers >= want)
-        return;
-    if (helpers == 0 && pthread_atfork(NULL, NULL, after_fork) != 0)
-        return;
-    if (pthread_attr_init(&attr) != 0)
-        return;
-    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (helpers < want) {
-        pthread_t thread;
-        if (pthread_create(&thread, &attr, helper, NULL) != 0)
-            break; /* fewer threads: slower, and the same result */
-        helpers++;
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    (void)pthread_attr_destroy(&attr);
-}
-
-void parallel_for(int64_t n, int64_t grain, void (*body)(void *arg, int64_t lo, int64_t hi),
-                  void *arg)
-{
-    const int threads = cpu_count();
-    job j = { .body = body, .arg = arg, .n = n, .grain = grain > 0 ? grain : 1 };
-    if (n <= 0)
-        return;
-    j.units = n / j.grain;
-    j.pieces = j.units < 1 ? 1 : j.units;
-    if (j.pieces > (int64_t)threads * PIECES_PER_THREAD)
-        j.pieces = (int64_t)threads * PIECES_PER_THREAD;
-    if (threads == 1 || j.pieces == 1 || inside || forked || pthread_mutex_trylock(&use) != 0) {
-        const bool was = inside;
-        work(&j);
-        inside = was;
-        return;
-    }
-    start_helpers(threads - 1);
-    pthread_mutex_lock(&lock);
-    current = &j;
-    generation++;
-    pthread_cond_broadcast(&wake);
-    pthread_mutex_unlock(&lock);
-    work(&j);
-    pthread_mutex_lock(&lock);
-    current = NULL;
-    while (active)
-        pthread_cond_wait(&done, &lock);
-    pthread_mutex_unlock(&lock);
-    pthread_mutex_unlock(&use);
 }

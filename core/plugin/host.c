@@ -36,6 +36,23 @@ static struct {
     const void *table; /* borrowed */
 } services[MAX_SERVICES];
 static volatile int cancelled;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+
+/* See log.c: a child must not inherit a lock that nobody gives back. */
+static void take(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void give(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void survive_forks(void)
+{
+    (void)pthread_atfork(take, give, give);
+}
 
 static uint32_t tag_of(const char *name)
 {
@@ -148,6 +165,7 @@ const hone_host *plugin_host(void)
         .random = host_random,
         .service = host_service,
     };
+    (void)pthread_once(&forks_once, survive_forks);
     return &host;
 }
 

@@ -16,7 +16,7 @@ typedef struct fuzz_config {
     double number, real;
     const char *string, *path;
     int64_t choice;
-    hone_list list;
+    hone_list list, paths;
     bool flag;
 } fuzz_config;
 
@@ -30,6 +30,7 @@ static const hone_option fuzz_rows[] = {
     HONE_ROW_PATH(fuzz_config, path, NULL, ""),
     HONE_ROW_ENUM(fuzz_config, choice, "one|two|three", "two", ""),
     HONE_ROW_LIST(fuzz_config, list, "a,b", ""),
+    HONE_ROW_PATHS(fuzz_config, paths, NULL, ""),
     HONE_ROW_BOOL(fuzz_config, flag, "no", ""),
     HONE_OPTIONS_END,
 };

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static char *dir, *path;
@@ -91,12 +92,42 @@ static void test_log__threads_do_not_mix_their_lines(void)
     free(p);
 }
 
+/* What a terminal 20 columns wide gets, in order. */
+static void test_log__a_status_line_stays_below_the_log(void)
+{
+    struct winsize size = { .ws_row = 5, .ws_col = 20 };
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY), kept = dup(STDERR_FILENO);
+    char got[512];
+    ssize_t n;
+    int tty;
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
+        return; /* no pseudo-terminals here; the file cases above still count */
+    tty = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    CHECK(tty >= 0 && ioctl(terminal, TIOCSWINSZ, &size) == 0);
+    (void)dup2(tty, STDERR_FILENO);
+    log_set_status("0123456789012345678\xc3\xa9 does not fit");
+    log_line(HONE_LOG_INFO, "line");
+    log_set_status(NULL);
+    log_line(HONE_LOG_INFO, "end");
+    (void)dup2(kept, STDERR_FILENO);
+    n = read(terminal, got, sizeof got - 1);
+    got[n > 0 ? n : 0] = '\0';
+    CHECK_STR(got, "\r\033[K0123456789012345678" /* one column stays free: no wrapping */
+                   "\r\033[Kline\r\n0123456789012345678"
+                   "\r\033[K"
+                   "end\r\n");
+    close(tty);
+    close(kept);
+    close(terminal);
+}
+
 int main(void)
 {
     dir = folder_new();
     path = path_join(dir, "log");
     RUN(test_log__lines_levels_and_no_control_characters);
     RUN(test_log__threads_do_not_mix_their_lines);
+    RUN(test_log__a_status_line_stays_below_the_log);
     free(path);
     folder_remove(dir);
     return TEST_EXIT();

@@ -32,7 +32,7 @@ static const hone_option rows[] = {
     HONE_ROW_ENUM(config, dtype, "fp32|fp16|bf16", "bf16", "type of numbers"),
     HONE_ROW_LIST(config, targets, "q_proj, v_proj", "matrices that get an adapter"),
     HONE_ROW_LIST(config, none, NULL, "a list"),
-    HONE_ROW_PATHS(config, sources, NULL, "folders"),
+    HONE_ROW_PATHS(config, sources, "docs,/abs", "files and folders"),
     HONE_ROW_BOOL(config, packing, "on", "pack samples"),
     HONE_OPTIONS_END,
 };
@@ -72,6 +72,9 @@ static void test_options__defaults_come_from_the_rows(void)
     CHECK_STR(c.targets.items[0], "q_proj");
     CHECK_STR(c.targets.items[1], "v_proj");
     CHECK(c.none.n == 0 && c.none.items == NULL);
+    CHECK_INT(c.sources.n, 2);
+    CHECK_STR(c.sources.items[0], "/conf/docs");
+    CHECK_STR(c.sources.items[1], "/abs");
     CHECK(c.packing == true);
     CHECK(!options_given(&o, "lr"));
     options_finish(&o);
@@ -220,6 +223,11 @@ static void test_options__json_values_keep_their_types(void)
         { "{\"dtype\": 1}", NULL, "train.dtype: a whole number was given, a string is needed" },
         { "{\"dtype\": null}", NULL, "train.dtype: null was given, a string is needed" },
         { "{\"targets\": [\"a\", \"b\"]}", "[\"a\", \"b\"]", NULL },
+        { "{\"sources\": [\"a\", \"/b\"]}", "[\"/conf/a\", \"/b\"]", NULL },
+        { "{\"sources\": \"a, b\"}", "[\"/conf/a\", \"/conf/b\"]", NULL },
+        { "{\"sources\": [\"a\", \"\"]}", NULL,
+          "train.sources: item 2 of the list is an empty path" },
+        { "{\"sources\": null}", "[]", NULL },
         { "{\"targets\": \"a,b\"}", "[\"a\", \"b\"]", NULL },
         { "{\"targets\": []}", "[]", NULL },
         { "{\"targets\": null}", "[]", NULL },

@@ -186,6 +186,20 @@ static void test_parallel__works_in_a_forked_child(void)
     CHECK_INT(how, 0);
 }
 
+/* Jobs at all distances in time: helpers that watch, fall asleep, sleep and wake too late. */
+static void test_parallel__jobs_after_pauses(void)
+{
+    uint64_t i;
+    for (i = 0; i < 1500; i++) {
+        _Atomic int64_t sum = 0;
+        const uint64_t r = rng_u64(1, 1, i);
+        if (r % 4 == 0)
+            (void)usleep((unsigned)(r >> 8) % 300);
+        parallel_for(1 + (int64_t)(r >> 20) % 500, 1, count, &sum);
+        CHECK_INT(sum, 1 + (int64_t)(r >> 20) % 500);
+    }
+}
+
 /* Two threads must meet: this hangs if bodies run one after the other. */
 static void meet(void *arg, int64_t lo, int64_t hi)
 {
@@ -242,6 +256,7 @@ int main(void)
     RUN(test_parallel__covers_everything_once);
     RUN(test_parallel__nested_calls_run_inline);
     RUN(test_parallel__many_callers_at_once);
+    RUN(test_parallel__jobs_after_pauses);
     RUN(test_parallel__works_in_a_forked_child);
     RUN(test_parallel__pieces_run_at_the_same_time);
     RUN(test_parallel__cuts_are_the_same_inline_and_not);
