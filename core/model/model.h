@@ -147,7 +147,8 @@ typedef struct adapter_options { /* option rows: adapter_option_rows */
     bool rslora;
     hone_list rank_pattern;   /* "name=8": overrides; name matches as PEFT's patterns do  */
     hone_list alpha_pattern;
-    const char *init;         /* an adapter folder to start from, or NULL                 */
+    const char *init;         /* an adapter folder to start from, or NULL: its config
+                                 then decides everything but dropout                     */
 } adapter_options;
 extern const hone_option adapter_option_rows[];
 
@@ -247,7 +248,7 @@ HONE_MUST_CHECK hone_status model_generate(model *m, const int32_t *prompt, size
     hone_status (*on_token)(void *ctx, int32_t id, hone_error *err), void *ctx, tokens *out,
     const char **reason, hone_error *err);
 /* The choice of one id from logits (V), which it overwrites; history: ids for the
- * penalty; draw: counter of the random number. [any] */
+ * penalty; draw: counter of the random number. -1: no memory. [any] */
 int32_t sample_token(float *logits, int64_t n_vocab, const sampling *s, const int32_t *history,
     size_t n_history, uint64_t draw);
 

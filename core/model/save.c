@@ -7,7 +7,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <inttypes.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,19 @@ static hone_status write_index(const saver *s, const char *path, hone_error *err
     return st;
 }
 
+/* An earlier save of the other kind would be read in this one's stead, or beside it. */
+static hone_status remove_stale(const saver *s, const char *name, hone_error *err)
+{
+    char *path = path_join(s->dir, name);
+    hone_status st = HONE_OK;
+    if (!path)
+        st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", s->dir);
+    else if (remove(path) != 0 && errno != ENOENT)
+        st = hone_fail(err, HONE_ERR_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    free(path);
+    return st;
+}
+
 static hone_status copy_file(const saver *s, const char *name, hone_error *err)
 {
     char *from = path_join(s->m->dir, name), *to = path_join(s->dir, name), *bytes = NULL;
@@ -164,8 +178,11 @@ static hone_status write_config(const saver *s, const char *type, hone_error *er
     hone_status st = from && to ? json_read(&root, from, err)
                                 : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", s->dir);
     if (st == HONE_OK) {
-        const char *key = json_object_get(root, "dtype") ? "dtype" : "torch_dtype";
-        (void)json_object_set_new(root, key, json_string(type));
+        const bool new_key = json_object_get(root, "dtype") != NULL;
+        if (new_key)
+            (void)json_object_set_new(root, "dtype", json_string(type));
+        if (!new_key || json_object_get(root, "torch_dtype"))
+            (void)json_object_set_new(root, "torch_dtype", json_string(type));
         st = json_write(root, to, err);
     }
     json_decref(root);
@@ -177,6 +194,7 @@ static hone_status write_config(const saver *s, const char *type, hone_error *er
 hone_status model_save_full(model *m, const char *dir, uint32_t dtype, int64_t shard_bytes,
                             hone_error *err)
 {
+    static const char single[] = "model.safetensors", list[] = "model.safetensors.index.json";
     saver s = { .m = m, .dir = dir, .dtype = dtype };
     const char *type = NULL;
     char *index = NULL;
@@ -193,11 +211,13 @@ hone_status model_save_full(model *m, const char *dir, uint32_t dtype, int64_t s
         st = list_items(&s, shard_bytes, err);
     for (int64_t i = 0; i < s.shards && st == HONE_OK; i++)
         st = write_shard(&s, i, err);
-    index = path_join(dir, "model.safetensors.index.json");
+    index = path_join(dir, list);
     if (st == HONE_OK && !index)
         st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", dir);
     if (st == HONE_OK && s.shards > 1)
         st = write_index(&s, index, err);
+    if (st == HONE_OK)
+        st = remove_stale(&s, s.shards > 1 ? single : list, err);
     for (size_t i = 0; i < sizeof companions / sizeof companions[0] && st == HONE_OK; i++)
         st = copy_file(&s, companions[i], err);
     if (st == HONE_OK)

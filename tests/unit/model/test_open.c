@@ -423,6 +423,29 @@ static void test_open__what_is_saved_opens_again(void)
     model_close(m);
 }
 
+/* One folder, saved three times: the last one counts, whatever kind came before. */
+static void test_open__a_save_replaces_one_of_the_other_kind(void)
+{
+    static float x[128 * 128], y[128 * 128];
+    char *dir = temp_new();
+    hone_error err = { 0 };
+    model_options o = options_of(llama, TRAIN_FULL);
+    for (int i = 0; i < 3; i++) {
+        o.fresh = i > 0;
+        o.seed = (uint64_t)i;
+        model *m = golden_model(device, &o), *n;
+        CHECK_OK(model_save_full(m, dir, HONE_F32, i == 1 ? 0 : 30000, &err), err);
+        const model_options again = options_of(dir, TRAIN_FULL);
+        n = golden_model(device, &again);
+        values_of(m, 0, x);
+        values_of(n, 0, y);
+        CHECK(memcmp(x, y, 128 * 32 * sizeof *x) == 0);
+        model_close(n);
+        model_close(m);
+    }
+    temp_remove(dir);
+}
+
 static void test_open__fresh_weights_come_from_the_seed(void)
 {
     static float x[128 * 128], y[128 * 128], z[128 * 128];
@@ -471,6 +494,7 @@ int main(void)
     RUN(test_open__batches_are_checked);
     RUN(test_open__generation_ends_for_a_reason);
     RUN(test_open__what_is_saved_opens_again);
+    RUN(test_open__a_save_replaces_one_of_the_other_kind);
     RUN(test_open__fresh_weights_come_from_the_seed);
     backend_close(device);
     registry_close(plugins);
