@@ -119,13 +119,15 @@ typedef struct chat_template chat_template;
  * or .json in model_dir), refused with a list of names when not recognised;
  * "plain", "llama2", "llama3", "llama31", "chatml", "mistral", "alpaca", ... = that row;
  * a path = the user's own template file (see docs/templates.md). t is borrowed.
- * HONE_ERR_NOTFOUND: the model's files hold no template (a base model; raw text needs
- * none); HONE_ERR_UNSUPPORTED: they hold one that no row renders alike. */
+ * A model whose files hold no template (a base model) opens as "none", with an empty
+ * hash: raw text needs none, and rendering says what to do. HONE_ERR_UNSUPPORTED: the
+ * files hold one that no row renders alike. */
 HONE_MUST_CHECK hone_status chat_template_open(chat_template **out, const char *choice,
     const char *model_dir, const tokenizer *t, hone_error *err);
 void chat_template_close(chat_template *c);
 const char *chat_template_name(const chat_template *c);
-const char *chat_template_hash(const chat_template *c); /* SHA-256 hex: written into adapters */
+/* SHA-256 hex of all that changes its text, written into adapters; "" for none. */
+const char *chat_template_hash(const chat_template *c);
 /* Ids that end an assistant turn: EOS and the template's own end of turn. *n <= 8. */
 const int32_t *chat_template_stops(const chat_template *c, size_t *n);
 /* Names of all rows, NULL-terminated. */

@@ -624,9 +624,9 @@ value jinja_function(machine *m, value f, const call_args *args)
 {
     if (machine_arena(m)->st)
         return undefined;
-    if (f.kind == V_FUNCTION)
+    if (f.kind == V_FUNCTION && f.u.i >= 0)
         return functions[f.u.i].call(m, args);
     arena_fail(machine_arena(m), f.kind == V_UNDEFINED ? HONE_ERR_FORMAT : HONE_ERR_UNSUPPORTED,
-               "a call of %s", value_kind(f));
+               "a call of %s", f.kind == V_FUNCTION ? "a macro" : value_kind(f));
     return undefined;
 }

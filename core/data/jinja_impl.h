@@ -19,7 +19,7 @@
 #include "core/data/template.h"
 
 #define MAX_DEPTH 200                /* of a tree and of values: bounds every recursion */
-#define MAX_STEPS 4000000            /* nodes evaluated in one rendering                */
+#define MAX_STEPS 1000000            /* nodes evaluated in one rendering                */
 #define MAX_BYTES ((size_t)64 << 20) /* of an arena                                   */
 
 /* ---------------------------------------------------------------------- memory */

@@ -268,27 +268,33 @@ static void assign(machine *m, const node *names, value v)
                    items->n, i);
 }
 
-static void run_for(machine *m, const node *n)
+/* The elements a loop goes through; with a filter, those that pass. */
+static const value_list *loop_items(machine *m, const node *n, scope *inner)
 {
     const value_list *all = value_items(&m->mem, eval(m, n->b));
+    if (!n->e || m->mem.st)
+        return all;
     value chosen = value_list_new(&m->mem);
+    m->top = inner;
+    for (size_t i = 0; i < all->n && !m->mem.st; i++) {
+        inner->n = 0;
+        assign(m, n->a, all->v[i]);
+        if (value_true(eval(m, n->e)))
+            value_list_add(&m->mem, chosen.u.list, all->v[i]);
+    }
+    m->top = inner->up;
+    return m->mem.st ? all : chosen.u.list;
+}
+
+static void run_for(machine *m, const node *n)
+{
     scope inner = { .up = m->top };
-    loop_state loop = { 0 };
+    loop_state loop = { .items = loop_items(m, n, &inner) };
+    bool completed = false; /* a round that ends early counts as none: Jinja's own way with else */
     if (m->mem.st)
         return;
     m->top = &inner;
-    for (size_t i = 0; i < all->n && !m->mem.st; i++) {
-        inner.n = 0;
-        if (n->e) {
-            assign(m, n->a, all->v[i]);
-            if (!value_true(eval(m, n->e)))
-                continue;
-        }
-        value_list_add(&m->mem, chosen.u.list, all->v[i]);
-    }
-    bool completed = false; /* a round that ends early counts as none: Jinja's own way with else */
-    loop.items = chosen.u.list;
-    for (; loop.at < loop.items->n && !m->mem.st && m->broken != N_BREAK; loop.at++) {
+    for (; loop.at < loop.items->n && m->broken != N_BREAK && step(m); loop.at++) {
         inner.n = 0;
         m->broken = 0;
         assign(m, n->a, loop.items->v[loop.at]);
@@ -389,8 +395,8 @@ static void run(machine *m, const node *body)
         case N_CONTINUE:
             m->broken = n->kind;
             break;
-        default: /* N_MACRO: a name nobody has; its call is an error */
-            break;
+        default: /* N_MACRO: something that cannot be called here */
+            set_name(m, (hone_str){ n->a->s, n->a->n }, (value){ .kind = V_FUNCTION, .u.i = -1 });
         }
 }
 

@@ -20,6 +20,7 @@ struct chat_template {
     template_row row;      /* strings borrowed from the table or from keep */
     json_t *keep;          /* owned: the user's own file, or NULL */
     template_model *model; /* owned: the model's own template, checked with every text; or NULL */
+    char *why;             /* owned: why there is none; NULL when there is one */
     const tokenizer *t;    /* borrowed */
     char *bos, *eos;       /* owned */
     char today[16];        /* "26 Jul 2024", of the day it was opened: one run, one date */
@@ -66,6 +67,7 @@ void chat_template_close(chat_template *c)
         return;
     json_decref(c->keep);
     template_model_close(c->model);
+    free(c->why);
     free(c->bos);
     free(c->eos);
     free(c);
@@ -163,10 +165,16 @@ static const template_row *row_named(const char *name)
     return NULL;
 }
 
+/* A user's file: Jinja by its ending, which has to be a known template; else a row as JSON. */
 static hone_status open_own(chat_template *c, const char *path, hone_error *err)
 {
+    static const char jinja_end[] = ".jinja";
+    const template_words w = words_of(c);
+    const size_t n_path = strlen(path), n_end = sizeof jinja_end - 1;
     char *p = NULL;
     size_t n = 0;
+    if (n_path > n_end && !strcmp(path + n_path - n_end, jinja_end))
+        return template_model_open_file(&c->model, &c->row, path, &w, err);
     hone_status st = file_read(&p, &n, path, OWN_FILE_LIMIT, err);
     if (!st)
         st = template_row_parse(&c->row, &c->keep, p, n, path, err);
@@ -200,38 +208,71 @@ static hone_status copy_piece(char **out, const tokenizer *t, int32_t id, hone_e
     return *out ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "no memory to open a chat template");
 }
 
+static void set_today(chat_template *c)
+{
+    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    const time_t now = time(NULL);
+    struct tm day;
+    if (localtime_r(&now, &day)) /* strftime() would write the month in the user's language */
+        (void)snprintf(c->today, sizeof c->today, "%02d %s %04d", day.tm_mday,
+                       months[day.tm_mon % 12], (day.tm_year + 1900) % 10000);
+}
+
+/* No template at all: raw text needs none, and who renders hears why. */
+static hone_status open_none(chat_template *c, const char *why, hone_error *err)
+{
+    c->row = (template_row){ .name = "none" };
+    c->why = mem_strdup(why);
+    if (!c->why)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory to open a chat template");
+    add_stop(c, tokenizer_eos(c->t));
+    return HONE_OK;
+}
+
+static hone_status open_auto(chat_template *c, const char *model_dir, hone_error *err)
+{
+    const template_words w = words_of(c);
+    hone_error why = { 0 };
+    const hone_status st = template_model_open(&c->model, &c->row, model_dir, &w, &why);
+    if (st == HONE_ERR_NOTFOUND)
+        return open_none(c, why.message, err);
+    if (st && err)
+        *err = why;
+    return st ? st : find_stops(c, err);
+}
+
+static hone_status open_choice(chat_template *c, const char *choice, hone_error *err)
+{
+    const template_row *named = row_named(choice);
+    hone_status st = HONE_OK;
+    if (!strcmp(choice, "none"))
+        return open_none(c, "template is \"none\", and a conversation needs one: name it", err);
+    if (named)
+        c->row = *named;
+    else if (path_exists(choice) && !path_is_dir(choice))
+        st = open_own(c, choice, err);
+    else
+        st = unknown_name(choice, err);
+    return st ? st : find_stops(c, err);
+}
+
 hone_status chat_template_open(chat_template **out, const char *choice, const char *model_dir,
                                const tokenizer *t, hone_error *err)
 {
     hone_status st;
-    const time_t now = time(NULL);
-    struct tm day;
-    const bool own_choice = choice && *choice && strcmp(choice, "auto") != 0;
-    const template_row *named = own_choice ? row_named(choice) : NULL;
+    const bool chosen = choice && *choice && strcmp(choice, "auto") != 0;
     chat_template *c = mem_new(1, sizeof *c);
     if (!c)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory to open a chat template");
     c->t = t;
-    if (localtime_r(&now, &day)) {
-        static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-        (void)snprintf(c->today, sizeof c->today, "%02d %s %04d", day.tm_mday,
-                       months[day.tm_mon % 12], (day.tm_year + 1900) % 10000);
-    }
+    set_today(c);
     if ((st = copy_piece(&c->bos, t, tokenizer_bos(t), err)) ||
-        (st = copy_piece(&c->eos, t, tokenizer_eos(t), err)))
+        (st = copy_piece(&c->eos, t, tokenizer_eos(t), err)) ||
+        (st = chosen ? open_choice(c, choice, err) : open_auto(c, model_dir, err)))
         goto out;
-    const template_words w = words_of(c);
-    if (named)
-        c->row = *named;
-    else if (own_choice)
-        st = path_exists(choice) && !path_is_dir(choice) ? open_own(c, choice, err)
-                                                         : unknown_name(choice, err);
-    else
-        st = template_model_open(&c->model, &c->row, model_dir, &w, err);
-    if (st || (st = find_stops(c, err)))
-        goto out;
-    hash_row(c);
+    if (!c->why)
+        hash_row(c);
     *out = c;
     c = NULL;
 out:
@@ -247,6 +288,8 @@ hone_status chat_template_render(const chat_template *c, const message *m, size_
 {
     const template_words w = words_of(c);
     rendered r = { 0 };
+    if (c->why)
+        return hone_fail(err, HONE_ERR_NOTFOUND, "%s", c->why);
     hone_status st = template_row_render(&c->row, &w, m, n, generation_prompt, date, &r, err);
     if (!st && c->model)
         st = template_model_check(c->model, c->row.name, &w, m, n, generation_prompt, date, &r.text,

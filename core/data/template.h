@@ -87,6 +87,10 @@ typedef struct template_model template_model;
 HONE_MUST_CHECK hone_status template_model_open(template_model **out, template_row *row,
                                                 const char *model_dir, const template_words *words,
                                                 hone_error *err);
+/* The same from one Jinja file. */
+HONE_MUST_CHECK hone_status template_model_open_file(template_model **out, template_row *row,
+                                                     const char *path, const template_words *words,
+                                                     hone_error *err);
 void template_model_close(template_model *m);
 /* Does the model's own template write the same? An error when not: never guessed. */
 HONE_MUST_CHECK hone_status template_model_check(const template_model *model, const char *name,

@@ -179,7 +179,9 @@ static hone_status recognise(const jinja *program, const char *from, const templ
         text_clear(&own);
         st = run_own(program, &then, p.m, p.n, p.generation_prompt, p.date, &own, err);
         if (st && st != HONE_ERR_FORMAT) { /* not a refusal: it cannot be run here */
-            (void)hone_prefix(err, "the chat template uses what hone does not run");
+            (void)hone_prefix(err,
+                              "the chat template uses what hone does not run; set template to a "
+                              "known name or a file of your own (docs/templates.md)");
             goto out;
         }
         for (size_t k = 0; k < n_rows; k++)
@@ -209,16 +211,24 @@ out:
 
 /* --------------------------------------------------------------------------- doors */
 
+/* From a source that is the caller's; m->from is set. */
+static hone_status open_source(template_model *m, const char *source, template_row *self,
+                               const template_words *words, hone_error *err)
+{
+    const hone_status st = jinja_parse(&m->program, source, strlen(source), m->from, err);
+    return st ? st : recognise(m->program, m->from, words, self, err);
+}
+
 hone_status template_model_open(template_model **out, template_row *self, const char *model_dir,
                                 const template_words *words, hone_error *err)
 {
     char *source = NULL;
     text names = { 0 };
-    hone_status st;
+    hone_status st = HONE_OK;
     template_model *m = mem_new(1, sizeof *m);
     if (!m)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for a chat template");
-    if ((st = read_source(&source, &m->from, model_dir, err)))
+    if (model_dir && (st = read_source(&source, &m->from, model_dir, err)))
         goto out;
     if (!source) {
         template_rows_list(&names);
@@ -226,17 +236,37 @@ hone_status template_model_open(template_model **out, template_row *self, const 
             err, HONE_ERR_NOTFOUND,
             "%s: the model's files bring no chat template (a base model?); set template to one "
             "of: %s; or to a file of your own (docs/templates.md)",
-            model_dir, names.p ? names.p : "?");
+            model_dir ? model_dir : "no model folder", names.p ? names.p : "?");
         goto out;
     }
-    if ((st = jinja_parse(&m->program, source, strlen(source), m->from, err)) ||
-        (st = recognise(m->program, m->from, words, self, err)))
+    if ((st = open_source(m, source, self, words, err)))
         goto out;
     *out = m;
     m = NULL;
 out:
     template_model_close(m);
     text_finish(&names);
+    free(source);
+    return st;
+}
+
+hone_status template_model_open_file(template_model **out, template_row *self, const char *path,
+                                     const template_words *words, hone_error *err)
+{
+    char *source = NULL;
+    hone_status st;
+    template_model *m = mem_new(1, sizeof *m);
+    if (!m || !(m->from = mem_strdup(path))) {
+        template_model_close(m);
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for a chat template");
+    }
+    if ((st = file_read(&source, NULL, path, TEMPLATE_LIMIT, err)) ||
+        (st = open_source(m, source, self, words, err)))
+        goto out;
+    *out = m;
+    m = NULL;
+out:
+    template_model_close(m);
     free(source);
     return st;
 }

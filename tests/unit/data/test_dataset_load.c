@@ -274,6 +274,10 @@ static void test_dataset_load__stops_on_what_would_train_the_wrong_thing(void)
     f = make(NULL);
     CHECK_INT(load(&f, "{\"prompt\": \"a\", \"completion\": \"b\"}"), HONE_ERR_ARG);
     CHECK_HAS(f.err.message, "f:1: the row has roles and needs a chat template");
+    CHECK_OK(chat_template_open(&f.c, "auto", "/nowhere", f.t, &f.err), f.err);
+    CHECK_OK(load(&f, "{\"text\": \"a\"}"), f.err);
+    CHECK_INT(load(&f, "{\"prompt\": \"a\", \"completion\": \"b\"}"), HONE_ERR_NOTFOUND);
+    CHECK_HAS(f.err.message, "f:1: /nowhere: the model's files bring no chat template");
     finish(&f);
 }
 

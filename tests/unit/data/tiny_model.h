@@ -19,7 +19,7 @@
 #define TINY_PAD 258 /* <pad> */
 
 /* The printable stand-in of GPT-2's byte alphabet. */
-static void tiny_letter(text *out, int b)
+static inline void tiny_letter(text *out, int b)
 {
     const int printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
     uint32_t cp = (uint32_t)b;
@@ -35,28 +35,23 @@ static void tiny_letter(text *out, int b)
     text_add(out, utf8, n);
 }
 
-/* dir gets tokenizer.json and tokenizer_config.json. specials: beyond <s>, </s>, <pad>; ends
- * with NULL. */
-static void tiny_model_write(const char *dir, bool adds_bos, const char *const *specials,
-                             const char *config)
+/* specials: beyond <s>, </s>, <pad>; ends with NULL. */
+static inline void tiny_json(text *out, bool adds_bos, const char *const *specials)
 {
     static const char *const first[] = { "<s>", "</s>", "<pad>" };
-    text t = { 0 };
-    hone_error err = { 0 };
-    char *path;
     int n = 0;
-    text_puts(&t, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
+    text_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
     for (int i = 0; i < 3 || specials[i - 3]; i++)
-        text_printf(&t,
+        text_printf(out,
                     "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,"
                     "\"rstrip\":false,"
                     "\"normalized\":false,\"special\":true}",
                     n++ ? "," : "", 256 + i, i < 3 ? first[i] : specials[i - 3]);
-    text_puts(&t, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_"
-                  "space\":false,"
-                  "\"trim_offsets\":true,\"use_regex\":true},\"post_processor\":");
+    text_puts(out, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_"
+                   "space\":false,"
+                   "\"trim_offsets\":true,\"use_regex\":true},\"post_processor\":");
     text_puts(
-        &t,
+        out,
         adds_bos
             ? "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\","
               "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{"
@@ -65,16 +60,26 @@ static void tiny_model_write(const char *dir, bool adds_bos, const char *const *
               "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[256],\"tokens\":[\"<s>\"]}}}"
             : "null");
     text_puts(
-        &t, ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
-            "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-            "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
-            "\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{");
+        out, ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
+             "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+             "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
+             "\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{");
     for (int b = 0; b < 256; b++) {
-        text_puts(&t, b ? ",\"" : "\"");
-        tiny_letter(&t, b);
-        text_printf(&t, "\":%d", b);
+        text_puts(out, b ? ",\"" : "\"");
+        tiny_letter(out, b);
+        text_printf(out, "\":%d", b);
     }
-    text_puts(&t, "},\"merges\":[]}}");
+    text_puts(out, "},\"merges\":[]}}");
+}
+
+/* dir gets tokenizer.json and tokenizer_config.json. */
+static inline void tiny_model_write(const char *dir, bool adds_bos, const char *const *specials,
+                                    const char *config)
+{
+    text t = { 0 };
+    hone_error err = { 0 };
+    char *path;
+    tiny_json(&t, adds_bos, specials);
     CHECK_OK(dir_remove(dir, &err), err);
     CHECK_OK(dir_make(dir, &err), err);
     path = path_join(dir, "tokenizer.json");
