@@ -19,11 +19,12 @@ if [ ! -e work/documents/.done ]; then
 fi
 if [ ! -e work/model/tokenizer.json ]; then
     # The vocabulary comes first: chunks for it are cut by characters, for lack of a tokenizer.
-    "$hone" prepare hone.json --prepare.out work/text --prepare.recipes raw --recipe.raw.characters 4000 --model ""
+    "$hone" prepare text.json
     "$hone" vocabulary work/model work/text/samples.jsonl --size 4096
     cp config.json tokenizer_config.json work/model/
 fi
 [ -e work/data/samples.jsonl ] || "$hone" prepare hone.json
 "$hone" train hone.json
 mkdir -p ../../models/hone-tiny
-cp work/run/model/* ../../models/hone-tiny/
+for f in config.json tokenizer.json tokenizer_config.json; do cp "work/model/$f" ../../models/hone-tiny/; done
+cp work/run/model/model.safetensors ../../models/hone-tiny/
