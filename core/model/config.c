@@ -6,7 +6,7 @@
  * differently is refused by name: a wrong guess here is a model that talks nonsense.
  *
  * Traps: Mistral's sliding_window is 4096 when the key is absent and off when it is
- * null. Qwen2 and Qwen3 write sliding_window even where use_sliding_window is false.
+ * null; its num_key_value_heads is 8 when absent and num_attention_heads when null. Qwen2 and Qwen3 write sliding_window even where use_sliding_window is false.
  * head_dim is not always hidden_size / num_attention_heads (Qwen3).
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -74,7 +74,7 @@ static const struct field {
 static const struct family {
     const char *name, *architecture;
     uint32_t flags, window;
-    int64_t kv_heads;  /* when absent; 0: as many as heads           */
+    int64_t kv_heads;  /* when absent; 0, or the key is null: as many as heads */
     int64_t head_dim;  /* when absent; 0: hidden size over heads     */
     int64_t positions, default_window;
 } families[] = {
@@ -95,6 +95,7 @@ static const struct neutral { const char *key, *text; double number; } neutral[]
     { "residual_dropout", NULL, 0 },    { "resid_pdrop", NULL, 0 },
     { "embd_pdrop", NULL, 0 },          { "hidden_dropout", NULL, 0 },
     { "num_local_experts", NULL, 0 },   { "num_experts", NULL, 0 },
+    { "use_mrope", NULL, 0 },
 };
 
 /* Keys that must be absent or null. */
@@ -307,13 +308,16 @@ static hone_status read_window(llama_config *c, const fields *f, const struct fa
 }
 
 static hone_status set_sizes(llama_config *c, const fields *f, const struct family *family,
-                             const char *file, hone_error *err)
+                             const json_t *root, const char *file, hone_error *err)
 {
     c->layers = f->num_hidden_layers;
     c->heads = f->num_attention_heads;
-    c->kv_heads = f->num_key_value_heads ? f->num_key_value_heads
-                  : family->kv_heads     ? family->kv_heads
-                                         : c->heads;
+    if (f->num_key_value_heads)
+        c->kv_heads = f->num_key_value_heads;
+    else if (family->kv_heads && !json_object_get(root, "num_key_value_heads"))
+        c->kv_heads = family->kv_heads;
+    else
+        c->kv_heads = c->heads; /* null */
     c->head_dim = f->head_dim ? f->head_dim : family->head_dim;
     if (!c->head_dim) {
         if (f->hidden_size % c->heads)
@@ -358,7 +362,7 @@ hone_status llama_config_parse(llama_config *out, const json_t *root, const char
     if (st == HONE_OK)
         st = read_fields(&f, root, file, err);
     if (st == HONE_OK)
-        st = set_sizes(&c, &f, family, file, err);
+        st = set_sizes(&c, &f, family, root, file, err);
     if (st != HONE_OK)
         goto out;
 

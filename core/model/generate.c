@@ -48,31 +48,15 @@ hone_status model_feed(model *m, const int32_t *ids, size_t n, float *logits, ho
                 st = ops_download(m->o, logits, m->buf, m->arena.logits,
                                   (uint64_t)m->c.dim[DIM_V] * sizeof *logits, err);
         }
-        if (st == HONE_OK)
+        if (st == HONE_OK) {
+            memcpy(m->fed_ids + m->fed, ids + i, (size_t)k * sizeof *ids);
             m->fed += k;
+        }
         i += (size_t)k;
     }
     if (st != HONE_OK)
         m->fed = start; /* what is behind it counts as not written */
     return st;
-}
-
-/* Everything one answer needs besides the model. */
-typedef struct answer {
-    float *logits;    /* owned (V) */
-    int32_t *history; /* owned: prompt and answer */
-    size_t n, cap;
-} answer;
-
-static hone_status answer_push(answer *a, tokens *out, int32_t id, hone_error *err)
-{
-    if (!mem_grow(&a->history, &a->cap, a->n + 1, sizeof *a->history) ||
-        !mem_grow(&out->p, &out->cap, out->n + 1, sizeof *out->p))
-        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an answer of %zu tokens",
-                         out->n);
-    a->history[a->n++] = id;
-    out->p[out->n++] = (token){ .id = id };
-    return HONE_OK;
 }
 
 static bool is_stop(int32_t id, const int32_t *stops, size_t n)
@@ -83,16 +67,16 @@ static bool is_stop(int32_t id, const int32_t *stops, size_t n)
     return false;
 }
 
-/* Choose from a->logits; a NaN would make any choice look like one. */
-static hone_status choose(const model *m, answer *a, const sampling *s, uint64_t draw, int32_t *id,
+/* A NaN would make any choice look like one. The penalty sees all that is in the cache. */
+static hone_status choose(const model *m, float *logits, const sampling *s, int32_t *id,
                           hone_error *err)
 {
     const int64_t vocab = m->c.dim[DIM_V];
     for (int64_t i = 0; i < vocab; i++)
-        if (isnan(a->logits[i]))
+        if (isnan(logits[i]))
             return hone_fail(err, HONE_ERR_NUMERIC, "model: the logit of token %lld is no number",
                              (long long)i);
-    *id = sample_token(a->logits, vocab, s, a->history, a->n, draw);
+    *id = sample_token(logits, vocab, s, m->fed_ids, (size_t)m->fed, (uint64_t)m->fed);
     if (*id < 0)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory to choose among %lld tokens",
                          (long long)vocab);
@@ -104,28 +88,26 @@ hone_status model_generate(model *m, const int32_t *prompt, size_t n, const samp
                            hone_status (*on_token)(void *ctx, int32_t id, hone_error *err),
                            void *ctx, tokens *out, const char **reason, hone_error *err)
 {
-    answer a = { .logits = mem_new((size_t)m->c.dim[DIM_V], sizeof *a.logits) };
     const char *why = "length";
-    hone_status st = HONE_OK;
-    if (!a.logits || !mem_grow(&a.history, &a.cap, n + 1, sizeof *a.history)) {
-        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a prompt of %zu tokens", n);
-        goto out;
-    }
-    if (n)
-        memcpy(a.history, prompt, n * sizeof *prompt);
-    a.n = n;
-    st = model_feed(m, prompt, n, a.logits, err);
+    float *logits = mem_new((size_t)m->c.dim[DIM_V], sizeof *logits);
+    hone_status st = logits ? model_feed(m, prompt, n, logits, err)
+                            : hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an answer");
     for (int64_t i = 0; i < s->max_tokens && st == HONE_OK; i++) {
         int32_t id;
-        st = choose(m, &a, s, (uint64_t)i, &id, err);
+        st = choose(m, logits, s, &id, err);
         if (st != HONE_OK)
             break;
         if (is_stop(id, stops, n_stops)) {
             why = "stop";
             break;
         }
-        st = answer_push(&a, out, id, err);
-        if (st == HONE_OK && on_token)
+        if (!mem_grow(&out->p, &out->cap, out->n + 1, sizeof *out->p)) {
+            st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an answer of %zu tokens",
+                           out->n);
+            break;
+        }
+        out->p[out->n++] = (token){ .id = id };
+        if (on_token)
             st = on_token(ctx, id, err);
         if (st == HONE_ERR_CANCELLED) {
             why = "cancelled";
@@ -138,12 +120,10 @@ hone_status model_generate(model *m, const int32_t *prompt, size_t n, const samp
             why = "context";
             break;
         }
-        st = model_feed(m, &id, 1, a.logits, err);
+        st = model_feed(m, &id, 1, logits, err);
     }
     if (st == HONE_OK && reason)
         *reason = why;
-out:
-    free(a.history);
-    free(a.logits);
+    free(logits);
     return st;
 }

@@ -134,6 +134,7 @@ struct model {
 
     int64_t context, fed; /* cache: capacity and rows in use */
     hone_buf cache;       /* k, v of each layer: (context, K) */
+    int32_t *fed_ids;     /* owned (context): what the cache was made from */
     plan plan;
 };
 

@@ -95,6 +95,10 @@ static hone_status alloc_cache(model *m, hone_error *err)
         return HONE_OK;
     const uint64_t bytes =
         (uint64_t)(2 * m->c.layers * m->context * m->c.dim[DIM_K]) * sizeof(float);
+    m->fed_ids = mem_new((size_t)m->context, sizeof *m->fed_ids);
+    if (!m->fed_ids)
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a context of %lld tokens",
+                         (long long)m->context);
     plan_add(&m->plan, "cache", bytes);
     return ops_alloc(m->o, &m->cache, bytes, err);
 }
@@ -230,6 +234,7 @@ void model_close(model *m)
     free(m->adapter);
     free(m->arena.block);
     free(m->staging);
+    free(m->fed_ids);
     free(m->dir);
     plan_finish(&m->plan);
     llama_config_finish(&m->c);

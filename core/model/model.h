@@ -242,7 +242,8 @@ int64_t model_fed(const model *m);
 
 /* Feed the prompt and sample until a stop id, max_tokens or a full cache; on_token
  * (may be NULL) sees each id as it comes and may end it by returning HONE_ERR_CANCELLED.
- * *reason: "stop", "length", "context", "cancelled". ids appended to out. */
+ * *reason: "stop", "length", "context", "cancelled". ids appended to out, but for the stop
+ * id, which is not fed either. The penalty counts everything in the cache. */
 HONE_MUST_CHECK hone_status model_generate(model *m, const int32_t *prompt, size_t n,
     const sampling *s, const int32_t *stops, size_t n_stops,
     hone_status (*on_token)(void *ctx, int32_t id, hone_error *err), void *ctx, tokens *out,

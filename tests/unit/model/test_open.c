@@ -348,6 +348,22 @@ static void test_open__generation_ends_for_a_reason(void)
     for (int i = 0; i < 20; i++)
         same_other += out.p[i].id == again.p[i].id;
     CHECK(same_other < 10);
+
+    /* the penalty sees what is in the cache, not only this prompt */
+    int32_t all[24];
+    memcpy(all, prompt, sizeof prompt);
+    s = (sampling){ .top_p = 1, .repetition_penalty = 50, .max_tokens = 12 };
+    again.n = out.n = 0;
+    model_rewind(m, 0);
+    CHECK_OK(model_generate(m, prompt, 4, &s, NULL, 0, NULL, NULL, &out, &reason, &err), err);
+    model_rewind(m, 3);
+    CHECK_OK(model_generate(m, prompt + 3, 1, &s, NULL, 0, NULL, NULL, &again, &reason, &err), err);
+    for (int i = 0; i < 12; i++) {
+        CHECK_INT(out.p[i].id, again.p[i].id);
+        for (int k = 0; k < 4 + i; k++)
+            CHECK(all[k] != out.p[i].id); /* 128 ids, and every used one is out of favour */
+        all[4 + i] = out.p[i].id;
+    }
     tokens_finish(&out);
     tokens_finish(&again);
     model_close(m);
