@@ -22,34 +22,34 @@ static int test_failures;
         }                                                                     \
     } while (0)
 
-#define CHECK_INT(got, want)                                                                  \
-    do {                                                                                      \
-        const long long g_ = (long long)(got), w_ = (long long)(want);                        \
-        if (g_ != w_) {                                                                       \
+#define CHECK_INT(got, want)                                                                     \
+    do {                                                                                         \
+        const long long g_ = (long long)(got), w_ = (long long)(want);                           \
+        if (g_ != w_) {                                                                          \
             fprintf(stderr, "%s:%d: %s is %lld, want %lld\n", __FILE__, __LINE__, #got, g_, w_); \
-            test_failures++;                                                                  \
-        }                                                                                     \
+            test_failures++;                                                                     \
+        }                                                                                        \
     } while (0)
 
-#define CHECK_STR(got, want)                                                                 \
-    do {                                                                                     \
-        const char *g_ = (got), *w_ = (want);                                                \
-        if (!g_ || strcmp(g_, w_) != 0) {                                                    \
-            fprintf(stderr, "%s:%d: got \"%s\", want \"%s\"\n", __FILE__, __LINE__,          \
-                g_ ? g_ : "(null)", w_);                                                     \
-            test_failures++;                                                                 \
-        }                                                                                    \
+#define CHECK_STR(got, want)                                                        \
+    do {                                                                            \
+        const char *g_ = (got), *w_ = (want);                                       \
+        if (!g_ || strcmp(g_, w_) != 0) {                                           \
+            fprintf(stderr, "%s:%d: got \"%s\", want \"%s\"\n", __FILE__, __LINE__, \
+                    g_ ? g_ : "(null)", w_);                                        \
+            test_failures++;                                                        \
+        }                                                                           \
     } while (0)
 
 /* got contains want */
-#define CHECK_HAS(got, want)                                                                 \
-    do {                                                                                     \
-        const char *g_ = (got), *w_ = (want);                                                \
-        if (!g_ || !strstr(g_, w_)) {                                                        \
-            fprintf(stderr, "%s:%d: \"%s\" does not contain \"%s\"\n", __FILE__, __LINE__,   \
-                g_ ? g_ : "(null)", w_);                                                     \
-            test_failures++;                                                                 \
-        }                                                                                    \
+#define CHECK_HAS(got, want)                                                               \
+    do {                                                                                   \
+        const char *g_ = (got), *w_ = (want);                                              \
+        if (!g_ || !strstr(g_, w_)) {                                                      \
+            fprintf(stderr, "%s:%d: \"%s\" does not contain \"%s\"\n", __FILE__, __LINE__, \
+                    g_ ? g_ : "(null)", w_);                                               \
+            test_failures++;                                                               \
+        }                                                                                  \
     } while (0)
 
 #define CHECK_NEAR(got, want, tolerance)                                                      \
@@ -57,18 +57,18 @@ static int test_failures;
         const double g_ = (got), w_ = (want), t_ = (tolerance);                               \
         if (!(fabs(g_ - w_) <= t_)) {                                                         \
             fprintf(stderr, "%s:%d: %s is %.9g, want %.9g within %.3g\n", __FILE__, __LINE__, \
-                #got, g_, w_, t_);                                                            \
+                    #got, g_, w_, t_);                                                        \
             test_failures++;                                                                  \
         }                                                                                     \
     } while (0)
 
 /* call must succeed; prints the message otherwise */
-#define CHECK_OK(call, err)                                                                   \
-    do {                                                                                      \
-        if ((call) != 0) {                                                                    \
-            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, (err).message);     \
-            test_failures++;                                                                  \
-        }                                                                                     \
+#define CHECK_OK(call, err)                                                               \
+    do {                                                                                  \
+        if ((call) != 0) {                                                                \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, (err).message); \
+            test_failures++;                                                              \
+        }                                                                                 \
     } while (0)
 
 #define RUN(test)                                                             \

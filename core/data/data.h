@@ -41,9 +41,9 @@ void tokens_finish(tokens *t);
 HONE_MUST_CHECK hone_status tokenizer_open(tokenizer **out, const char *model_dir, hone_error *err);
 /* The same from bytes, for tests and fuzzing: a tokenizer.json, or a tokenizer.model. */
 HONE_MUST_CHECK hone_status tokenizer_from_json(tokenizer **out, const char *p, size_t n,
-    hone_error *err);
+                                                hone_error *err);
 HONE_MUST_CHECK hone_status tokenizer_from_spm(tokenizer **out, const char *p, size_t n,
-    hone_error *err);
+                                               hone_error *err);
 void tokenizer_close(tokenizer *t);
 
 #define ENCODE_SPECIAL 1u /* spellings of special tokens in the text become those tokens */
@@ -54,12 +54,13 @@ void tokenizer_close(tokenizer *t);
  * add_special_tokens = ENCODE_ADD) with ENCODE_SPECIAL given; without it, special
  * tokens (not the other added tokens) in the text are plain text. */
 HONE_MUST_CHECK hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n,
-    uint32_t flags, tokens *out, int64_t *n_bad, hone_error *err);
+                                             uint32_t flags, tokens *out, int64_t *n_bad,
+                                             hone_error *err);
 
 /* ids to text as Hugging Face's decode; skip_special leaves special tokens out. An
  * unknown id is an error. */
 HONE_MUST_CHECK hone_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n,
-    bool skip_special, text *out, hone_error *err);
+                                             bool skip_special, text *out, hone_error *err);
 
 /* Incremental decoding for streaming: what push appends to out, in order, adds up
  * to tokenizer_decode() of all ids; incomplete UTF-8 waits for its rest. Start from
@@ -73,21 +74,21 @@ typedef struct token_stream {
     bool any;     /* an id went through */
 } token_stream;
 HONE_MUST_CHECK hone_status token_stream_push(const tokenizer *t, token_stream *s, int32_t id,
-    bool skip_special, text *out, hone_error *err);
+                                              bool skip_special, text *out, hone_error *err);
 HONE_MUST_CHECK hone_status token_stream_end(const tokenizer *t, token_stream *s, bool skip_special,
-    text *out, hone_error *err);
+                                             text *out, hone_error *err);
 void token_stream_finish(token_stream *s);
 
-int64_t tokenizer_size(const tokenizer *t);                       /* highest id + 1          */
-int32_t tokenizer_id(const tokenizer *t, const char *piece);      /* -1: not in the vocabulary */
-const char *tokenizer_piece(const tokenizer *t, int32_t id);      /* NULL: a hole, or out of range */
+int64_t tokenizer_size(const tokenizer *t);                  /* highest id + 1          */
+int32_t tokenizer_id(const tokenizer *t, const char *piece); /* -1: not in the vocabulary */
+const char *tokenizer_piece(const tokenizer *t, int32_t id); /* NULL: a hole, or out of range */
 bool tokenizer_is_special(const tokenizer *t, int32_t id);
-int32_t tokenizer_bos(const tokenizer *t);                        /* -1: none                */
+int32_t tokenizer_bos(const tokenizer *t); /* -1: none                */
 int32_t tokenizer_eos(const tokenizer *t);
 int32_t tokenizer_pad(const tokenizer *t);
 int32_t tokenizer_unk(const tokenizer *t);
-bool tokenizer_adds_bos(const tokenizer *t);                      /* ENCODE_ADD puts BOS in front */
-const char *tokenizer_hash(const tokenizer *t);                   /* SHA-256 hex of the file it came from */
+bool tokenizer_adds_bos(const tokenizer *t);    /* ENCODE_ADD puts BOS in front */
+const char *tokenizer_hash(const tokenizer *t); /* SHA-256 hex of the file it came from */
 
 /* Train a byte-level BPE (the GPT-2 pre-split) on texts of UTF-8; writes tokenizer.json and
  * tokenizer_config.json into dir. n_vocab includes the 256 bytes and the special names, which
@@ -95,7 +96,8 @@ const char *tokenizer_hash(const tokenizer *t);                   /* SHA-256 hex
  * "<|pad|>", ...) becomes bos_token, eos_token or pad_token. Texts that give fewer than
  * n_vocab pieces are refused. [any] */
 HONE_MUST_CHECK hone_status tokenizer_train(const char *dir, const hone_str *texts, size_t n_texts,
-    int64_t n_vocab, const char *const *special, size_t n_special, hone_error *err);
+                                            int64_t n_vocab, const char *const *special,
+                                            size_t n_special, hone_error *err);
 
 /* -------------------------------------------------------------- chat templates */
 
@@ -108,7 +110,7 @@ const char *role_name(uint32_t role); /* "raw", "system", "user", "assistant" */
 typedef struct message { /* strings borrowed */
     uint32_t role;       /* ROLE_* */
     hone_str content;
-    bool masked;         /* assistant turns only: do not learn this one */
+    bool masked; /* assistant turns only: do not learn this one */
 } message;
 
 /* How turns become text. Known templates are rows of a table; which row is chosen
@@ -123,7 +125,8 @@ typedef struct chat_template chat_template;
  * hash: raw text needs none, and rendering says what to do. HONE_ERR_UNSUPPORTED: the
  * files hold one that no row renders alike. */
 HONE_MUST_CHECK hone_status chat_template_open(chat_template **out, const char *choice,
-    const char *model_dir, const tokenizer *t, hone_error *err);
+                                               const char *model_dir, const tokenizer *t,
+                                               hone_error *err);
 void chat_template_close(chat_template *c);
 const char *chat_template_name(const chat_template *c);
 /* SHA-256 hex of all that changes its text, written into adapters; "" for none. */
@@ -150,24 +153,26 @@ typedef struct rendered { /* start from { 0 } */
     text text;            /* as apply_chat_template(tokenize=False)       */
     span *spans;          /* owned; supervised ranges, ascending, disjoint */
     size_t n_spans, cap_spans;
-    span *ends;           /* owned; of each learned turn, its end-of-turn mark */
+    span *ends; /* owned; of each learned turn, its end-of-turn mark */
     size_t n_ends, cap_ends;
     rendered_part *parts; /* owned; the whole text, ascending, without gaps */
     size_t n_parts, cap_parts;
-    size_t n_left_out;    /* turns (or thoughts of earlier turns) that the template drops */
+    size_t n_left_out; /* turns (or thoughts of earlier turns) that the template drops */
 } rendered;
 void rendered_finish(rendered *r);
 
 /* date: "26 Jul 2024" for templates that print today's; NULL: the clock's. A sequence
  * of roles that the template cannot express is an error that says which. */
 HONE_MUST_CHECK hone_status chat_template_render(const chat_template *c, const message *m, size_t n,
-    bool generation_prompt, const char *date, rendered *out, hone_error *err);
+                                                 bool generation_prompt, const char *date,
+                                                 rendered *out, hone_error *err);
 
 /* Messages to ids (and labels, when labels is not NULL: id where learned, -100 where
  * not). One BOS, never two. */
 HONE_MUST_CHECK hone_status chat_template_encode(const chat_template *c, const message *m, size_t n,
-    bool generation_prompt, const char *date, tokens *ids, int32_t **labels, int64_t *n_bad,
-    hone_error *err);
+                                                 bool generation_prompt, const char *date,
+                                                 tokens *ids, int32_t **labels, int64_t *n_bad,
+                                                 hone_error *err);
 
 /* -------------------------------------------------------------------- samples */
 
@@ -182,10 +187,10 @@ typedef struct sample_segment {
     uint64_t src_off, src_len;
 } sample_segment;
 
-typedef struct sample { /* start from { 0 } */
-    char *id;     /* owned: SHA-256 of content, 16 hex digits */
-    char *file;   /* owned, NULL when imported without one */
-    char *recipe; /* owned, or NULL */
+typedef struct sample {       /* start from { 0 } */
+    char *id;                 /* owned: SHA-256 of content, 16 hex digits */
+    char *file;               /* owned, NULL when imported without one */
+    char *recipe;             /* owned, or NULL */
     sample_segment *segments; /* owned */
     size_t n_segments, cap_segments;
     int32_t *ids, *labels; /* owned; rows that came as token ids; else NULL */
@@ -194,7 +199,7 @@ typedef struct sample { /* start from { 0 } */
 void sample_finish(sample *s);
 /* Append a segment; text is copied. */
 HONE_MUST_CHECK hone_status sample_add(sample *s, uint32_t role, bool learn, hone_str content,
-    uint64_t src_off, uint64_t src_len, hone_error *err);
+                                       uint64_t src_off, uint64_t src_len, hone_error *err);
 /* Fill s->id from roles, texts and what is learned. */
 HONE_MUST_CHECK hone_status sample_identify(sample *s, hone_error *err);
 /* Appends one line without its newline; text must be UTF-8. */
@@ -208,11 +213,13 @@ HONE_MUST_CHECK hone_status sample_to_json(const sample *s, text *line, hone_err
  * one JSON array of them; compressed (gzip, xz, bzip2, zstd) or not. Errors name file and
  * line. *shape (may be NULL) gets the shape's name. docs/datasets.md has the keys. */
 HONE_MUST_CHECK hone_status dataset_read(const char *path,
-    hone_status (*visit)(void *ctx, const sample *s, int64_t line, hone_error *err), void *ctx,
-    const char **shape, hone_error *err);
+                                         hone_status (*visit)(void *ctx, const sample *s,
+                                                              int64_t line, hone_error *err),
+                                         void *ctx, const char **shape, hone_error *err);
 HONE_MUST_CHECK hone_status dataset_read_bytes(const char *p, size_t n, const char *name,
-    hone_status (*visit)(void *ctx, const sample *s, int64_t line, hone_error *err), void *ctx,
-    const char **shape, hone_error *err);
+                                               hone_status (*visit)(void *ctx, const sample *s,
+                                                                    int64_t line, hone_error *err),
+                                               void *ctx, const char **shape, hone_error *err);
 
 /* ----------------------------------------------------------------- token rows */
 
@@ -236,7 +243,7 @@ typedef struct row {
 #define OVERLONG_DEFAULT 3 /* stop for pairs, split for raw text */
 
 typedef struct dataset_options {
-    const char *path;      /* JSONL or CSV */
+    const char *path; /* JSONL or CSV */
     int64_t seq_len;
     int64_t over_long;     /* OVERLONG_* */
     bool raw_bos, raw_eos; /* raw rows: add them when the tokenizer has them */
@@ -247,17 +254,17 @@ typedef struct dataset_options {
 
 /* The nothing-in-silence report. */
 typedef struct dataset_report {
-    int64_t samples, rows;         /* read; after splitting */
+    int64_t samples, rows; /* read; after splitting */
     int64_t overlong_split, overlong_skipped;
-    int64_t empty, duplicate;      /* left out: no text; same ids and labels as an earlier row */
-    int64_t masked;                /* left out: rows without a single learned token */
-    int64_t special_in_text;       /* samples whose own words spell special tokens */
-    int64_t template_left_out;     /* samples of which the template drops a turn or thoughts */
-    int64_t bad_bytes;             /* not UTF-8, taken as U+FFFD */
-    int64_t tokens, learned;       /* of all rows */
-    int64_t longest;               /* tokens */
+    int64_t empty, duplicate;  /* left out: no text; same ids and labels as an earlier row */
+    int64_t masked;            /* left out: rows without a single learned token */
+    int64_t special_in_text;   /* samples whose own words spell special tokens */
+    int64_t template_left_out; /* samples of which the template drops a turn or thoughts */
+    int64_t bad_bytes;         /* not UTF-8, taken as U+FFFD */
+    int64_t tokens, learned;   /* of all rows */
+    int64_t longest;           /* tokens */
     int64_t role_tokens[4], role_learned[4]; /* by ROLE_* */
-    text named;                    /* up to 20 lines naming what was left out or split, and why */
+    text named; /* up to 20 lines naming what was left out or split, and why */
 } dataset_report;
 void dataset_report_finish(dataset_report *r);
 void dataset_report_print(const dataset_report *r, text *out);
@@ -277,40 +284,42 @@ void dataset_finish(dataset *d);
  * token that hides EOS; over-long rows by over_long. Messages name file and line.
  * c may be NULL when every row is raw text or token ids. */
 HONE_MUST_CHECK hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer *t,
-    const chat_template *c, hone_error *err);
+                                         const chat_template *c, hone_error *err);
 
 /* The same from bytes of a JSONL dataset; o->path is not read. name: for messages. */
-HONE_MUST_CHECK hone_status dataset_load_bytes(dataset *out, const dataset_options *o, const char *p,
-    size_t n, const char *name, const tokenizer *t, const chat_template *c, hone_error *err);
+HONE_MUST_CHECK hone_status dataset_load_bytes(dataset *out, const dataset_options *o,
+                                               const char *p, size_t n, const char *name,
+                                               const tokenizer *t, const chat_template *c,
+                                               hone_error *err);
 
 /* Move about `share` of the rows (at least one when share > 0 and n > 1) to val, chosen by
  * seed; both keep their order. Whole documents go together when that comes near the
  * share, pieces of one sample always. */
 HONE_MUST_CHECK hone_status dataset_split(dataset *train, dataset *val, double share, uint64_t seed,
-    hone_error *err);
+                                          hone_error *err);
 
 /* -------------------------------------------------------------------- packing */
 
 /* One micro-batch: the token budget seq_len * batch, filled with whole rows one after
  * another (packed) or padded to seq_len each. Arrays have `capacity` entries. */
 typedef struct batch {
-    int64_t capacity;     /* seq_len * batch                                        */
-    int32_t n;            /* tokens used, padding included                          */
+    int64_t capacity; /* seq_len * batch                                        */
+    int32_t n;        /* tokens used, padding included                          */
     int32_t n_sequences;
-    int32_t n_learned;    /* entries of learn_row and target                        */
-    int32_t *ids;         /* (n)                                                    */
-    int32_t *position;    /* (n): restart at 0 with every sequence                  */
-    int32_t *cu;          /* (max_sequences + 1): first token of each sequence; the unused
+    int32_t n_learned;  /* entries of learn_row and target                        */
+    int32_t *ids;       /* (n)                                                    */
+    int32_t *position;  /* (n): restart at 0 with every sequence                  */
+    int32_t *cu;        /* (max_sequences + 1): first token of each sequence; the unused
                              tail repeats n                                         */
-    int32_t *seg_start;   /* (n): first token of the own sequence                   */
-    int32_t *learn_row;   /* (n_learned): position whose hidden state predicts ...  */
-    int32_t *target;      /* (n_learned): ... this id                               */
-    int32_t *source;      /* (n_sequences): index of the row                        */
+    int32_t *seg_start; /* (n): first token of the own sequence                   */
+    int32_t *learn_row; /* (n_learned): position whose hidden state predicts ...  */
+    int32_t *target;    /* (n_learned): ... this id                               */
+    int32_t *source;    /* (n_sequences): index of the row                        */
     int32_t max_sequences;
-    int32_t longest;      /* tokens of the longest sequence                         */
+    int32_t longest; /* tokens of the longest sequence                         */
 } batch;
-HONE_MUST_CHECK hone_status batch_init(batch *b, int64_t seq_len, int64_t n_rows, int64_t max_sequences,
-    hone_error *err);
+HONE_MUST_CHECK hone_status batch_init(batch *b, int64_t seq_len, int64_t n_rows,
+                                       int64_t max_sequences, hone_error *err);
 void batch_finish(batch *b);
 
 /* The order of an epoch: which rows go together into which micro-batch. Deterministic
@@ -328,11 +337,11 @@ typedef struct epoch_plan {
     int64_t n_batches;
     int64_t max_sequences; /* over all batches */
 } epoch_plan;
-HONE_MUST_CHECK hone_status epoch_plan_make(epoch_plan *out, const dataset *d, const plan_options *o,
-    int64_t epoch, hone_error *err);
+HONE_MUST_CHECK hone_status epoch_plan_make(epoch_plan *out, const dataset *d,
+                                            const plan_options *o, int64_t epoch, hone_error *err);
 void epoch_plan_finish(epoch_plan *p);
 /* Fill b with batch i of the plan. */
 void epoch_plan_batch(const epoch_plan *p, const dataset *d, const plan_options *o, int64_t i,
-    batch *b);
+                      batch *b);
 
 #endif /* CORE_DATA_DATA_H */

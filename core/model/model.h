@@ -23,11 +23,11 @@
 /* ---------------------------------------------------------------- safetensors */
 
 typedef struct st_tensor {
-    const char *name;  /* borrowed from the file object, NUL-terminated */
-    uint32_t dtype;    /* HONE_F32, HONE_F16, HONE_BF16, HONE_I64, ...  */
-    uint32_t rank;     /* 0..4 */
+    const char *name; /* borrowed from the file object, NUL-terminated */
+    uint32_t dtype;   /* HONE_F32, HONE_F16, HONE_BF16, HONE_I64, ...  */
+    uint32_t rank;    /* 0..4 */
     int64_t shape[4];
-    const uint8_t *p;  /* mapped, may be unaligned */
+    const uint8_t *p; /* mapped, may be unaligned */
     uint64_t bytes;
 } st_tensor;
 
@@ -38,12 +38,13 @@ typedef struct st_file st_file; /* one file, or all shards of a folder */
  * lengths, offsets, overlaps, holes, overflow, duplicate names, missing shards. */
 HONE_MUST_CHECK hone_status st_open(st_file **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status st_open_bytes(st_file **out, const uint8_t *p, size_t n,
-    const char *name, hone_error *err); /* for tests and fuzzing; p borrowed */
+                                          const char *name,
+                                          hone_error *err); /* for tests and fuzzing; p borrowed */
 void st_close(st_file *f);
 size_t st_count(const st_file *f);
-const st_tensor *st_at(const st_file *f, size_t i);             /* sorted by name */
-const st_tensor *st_find(const st_file *f, const char *name);   /* NULL: none */
-const char *st_meta(const st_file *f, const char *key);         /* __metadata__; NULL: none */
+const st_tensor *st_at(const st_file *f, size_t i);           /* sorted by name */
+const st_tensor *st_find(const st_file *f, const char *name); /* NULL: none */
+const char *st_meta(const st_file *f, const char *key);       /* __metadata__; NULL: none */
 /* rows*cols elements from `first` as float32. False: dtype is no float. [any] */
 bool st_read_f32(const st_tensor *t, int64_t first, int64_t n, float *dst);
 
@@ -51,9 +52,9 @@ bool st_read_f32(const st_tensor *t, int64_t first, int64_t n, float *dst);
 typedef struct st_writer st_writer;
 HONE_MUST_CHECK hone_status st_writer_open(st_writer **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status st_writer_declare(st_writer *w, const char *name, uint32_t dtype,
-    uint32_t rank, const int64_t *shape, hone_error *err);
+                                              uint32_t rank, const int64_t *shape, hone_error *err);
 HONE_MUST_CHECK hone_status st_writer_meta(st_writer *w, const char *key, const char *value,
-    hone_error *err);
+                                           hone_error *err);
 HONE_MUST_CHECK hone_status st_writer_add(st_writer *w, const void *p, size_t n, hone_error *err);
 HONE_MUST_CHECK hone_status st_writer_commit(st_writer *w, hone_error *err); /* ends w either way */
 void st_writer_abort(st_writer *w);
@@ -80,25 +81,25 @@ typedef struct llama_config {
     int64_t dim[DIM_COUNT]; /* dim[DIM_1] is 1 */
     int64_t layers, heads, kv_heads, head_dim;
     int64_t max_positions;
-    int64_t window;         /* sliding window, 0: none */
-    bool *windowed;         /* owned (layers): does the window apply; NULL while window is 0 */
-    double eps;             /* of the norms */
-    double init_range;      /* standard deviation of fresh weights */
-    bool tied;              /* lm_head is the embedding */
+    int64_t window;    /* sliding window, 0: none */
+    bool *windowed;    /* owned (layers): does the window apply; NULL while window is 0 */
+    double eps;        /* of the norms */
+    double init_range; /* standard deviation of fresh weights */
+    bool tied;         /* lm_head is the embedding */
     bool qkv_bias, o_bias, mlp_bias, qk_norm;
-    int32_t rope_type;      /* ROPE_* */
+    int32_t rope_type; /* ROPE_* */
     double rope_theta, rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow;
     double rope_attention_factor, rope_mscale, rope_mscale_all_dim; /* yarn; 0: derived */
-    int64_t rope_original;  /* original_max_position_embeddings */
-    bool rope_truncate;     /* yarn: round the correction range (default) */
-    char family[16];        /* "llama", "mistral", "qwen2", "qwen3" */
-    char *torch_dtype;      /* owned; as in config.json, or NULL */
+    int64_t rope_original; /* original_max_position_embeddings */
+    bool rope_truncate;    /* yarn: round the correction range (default) */
+    char family[16];       /* "llama", "mistral", "qwen2", "qwen3" */
+    char *torch_dtype;     /* owned; as in config.json, or NULL */
 } llama_config;
 
 /* config.json of a model folder. Anything that changes the mathematics and is not
  * known is refused by name (other architectures, hidden_act other than silu, ...). */
 HONE_MUST_CHECK hone_status llama_config_read(llama_config *out, const char *model_dir,
-    hone_error *err);
+                                              hone_error *err);
 void llama_config_finish(llama_config *c);
 
 #define TENSOR_PER_LAYER 1u /* one per block; "%d" in the name is the layer      */
@@ -113,9 +114,9 @@ void llama_config_finish(llama_config *c);
 /* THE list of weights. Loader, saver, plan, adapter placement and optimizer groups
  * walk it; there is no second one. */
 typedef struct llama_tensor {
-    const char *name;  /* safetensors name                   */
+    const char *name;       /* safetensors name                   */
     const char *short_name; /* last module: "q_proj"; for targets */
-    dim rows, cols;    /* stored (rows, cols), row-major; cols DIM_1: a vector */
+    dim rows, cols;         /* stored (rows, cols), row-major; cols DIM_1: a vector */
     uint32_t flags;
 } llama_tensor;
 extern const llama_tensor llama_tensors[]; /* ends with name == NULL */
@@ -127,7 +128,8 @@ int64_t llama_param_count(const llama_config *c);
 /* "cpu/fp32", "cuda:1/nf4": a device and a weight format, opened. */
 typedef struct backend backend;
 HONE_MUST_CHECK hone_status backend_open(backend **out, registry *plugins, const char *spec,
-    const json_t *device_options, const json_t *weights_options, hone_error *err);
+                                         const json_t *device_options,
+                                         const json_t *weights_options, hone_error *err);
 void backend_close(backend *b);
 const char *backend_spec(const backend *b);
 const hone_dev_info *backend_info(const backend *b);
@@ -143,11 +145,11 @@ void backend_print_paths(const backend *b, text *out);
 typedef struct adapter_options { /* option rows: adapter_option_rows */
     int64_t rank;
     double alpha, dropout;
-    hone_list targets;        /* short names, or full names, or "all-linear"              */
+    hone_list targets; /* short names, or full names, or "all-linear"              */
     bool rslora;
-    hone_list rank_pattern;   /* "name=8": overrides; name matches as PEFT's patterns do  */
+    hone_list rank_pattern; /* "name=8": overrides; name matches as PEFT's patterns do  */
     hone_list alpha_pattern;
-    const char *init;         /* an adapter folder to start from, or NULL: its config
+    const char *init; /* an adapter folder to start from, or NULL: its config
                                  then decides everything but dropout                     */
 } adapter_options;
 extern const hone_option adapter_option_rows[];
@@ -161,30 +163,30 @@ typedef struct model model;
 #define TRAIN_FULL 2
 
 typedef struct model_options {
-    const char *dir;   /* HF model folder */
-    int32_t train;     /* TRAIN_* */
+    const char *dir;                /* HF model folder */
+    int32_t train;                  /* TRAIN_* */
     const adapter_options *adapter; /* TRAIN_LORA: a new adapter; NULL otherwise */
     const char *adapter_dir;        /* PEFT folder to load (any train mode but FULL); NULL: none */
     uint64_t seed;                  /* of new adapters, fresh weights and dropout */
-    bool fresh;                     /* random weights instead of dir's: pretraining from config.json */
-    int64_t seq_len, batch;         /* capacity of a training micro-batch, tokens = product */
-    int64_t max_sequences;          /* packed in one micro-batch */
-    int64_t context;                /* capacity of the generation cache, tokens; 0: no generation */
+    bool fresh;             /* random weights instead of dir's: pretraining from config.json */
+    int64_t seq_len, batch; /* capacity of a training micro-batch, tokens = product */
+    int64_t max_sequences;  /* packed in one micro-batch */
+    int64_t context;        /* capacity of the generation cache, tokens; 0: no generation */
 } model_options;
 
 /* Loads weights, allocates everything the passes need (one arena). */
 HONE_MUST_CHECK hone_status model_open(model **out, backend *b, const model_options *o,
-    hone_error *err);
+                                       hone_error *err);
 void model_close(model *m);
 const llama_config *model_config(const model *m);
 /* Refuse a vocabulary that is larger than the embedding, naming both sizes. */
 HONE_MUST_CHECK hone_status model_check_tokenizer(const model *m, const tokenizer *t,
-    hone_error *err);
-int64_t model_bytes(const model *m);      /* device bytes: all buffers */
+                                                  hone_error *err);
+int64_t model_bytes(const model *m); /* device bytes: all buffers */
 
 /* A parameter that trains: value, gradient, and its optimizer group. */
 typedef struct param {
-    const char *name;    /* as saved: "model.layers.0...weight", "base_model.model...lora_A.weight" */
+    const char *name; /* as saved: "model.layers.0...weight", "base_model.model...lora_A.weight" */
     int64_t rows, cols;
     hone_tensor value, grad; /* device, float32, dense */
     bool decay;
@@ -199,7 +201,7 @@ ops *model_ops(model *m);
  * model_loss(). step and micro number the batch for dropout's random numbers. */
 HONE_MUST_CHECK hone_status model_zero_grad(model *m, hone_error *err);
 HONE_MUST_CHECK hone_status model_train(model *m, const batch *b, float scale, int64_t step,
-    int64_t micro, hone_error *err);
+                                        int64_t micro, hone_error *err);
 /* Forward only: adds the sum of nll to the same accumulator. nll (n_learned, host) may be NULL. */
 HONE_MUST_CHECK hone_status model_eval(model *m, const batch *b, float *nll, hone_error *err);
 /* The sum since the last call; waits for the queue. */
@@ -213,21 +215,21 @@ HONE_MUST_CHECK hone_status model_logits(model *m, const batch *b, float *logits
  * hone.json beside them (template and tokenizer hash, documents). extra: merged into
  * hone.json; may be NULL. */
 HONE_MUST_CHECK hone_status model_save_adapter(model *m, const char *dir, const json_t *extra,
-    hone_error *err);
+                                               hone_error *err);
 /* Full weights as HF safetensors (dtype HONE_F32, HONE_BF16 or HONE_F16, shards of at most
  * shard_bytes; 0: one file); config and tokenizer files are copied from the model's folder. */
 HONE_MUST_CHECK hone_status model_save_full(model *m, const char *dir, uint32_t dtype,
-    int64_t shard_bytes, hone_error *err);
+                                            int64_t shard_bytes, hone_error *err);
 /* hone.json of an adapter folder: template and tokenizer it was trained with. NULL: none. */
 HONE_MUST_CHECK hone_status adapter_provenance(json_t **out, const char *adapter_dir,
-    hone_error *err);
+                                               hone_error *err);
 
 /* ------------------------------------------------------------------- generation */
 
-typedef struct sampling { /* option rows: sampling_option_rows */
-    double temperature;   /* 0: greedy */
-    int64_t top_k;        /* 0: off */
-    double top_p;         /* 1: off */
+typedef struct sampling {      /* option rows: sampling_option_rows */
+    double temperature;        /* 0: greedy */
+    int64_t top_k;             /* 0: off */
+    double top_p;              /* 1: off */
     double repetition_penalty; /* 1: off; Keskar et al. 2019, over prompt and answer */
     int64_t max_tokens;
     int64_t seed;
@@ -236,21 +238,21 @@ extern const hone_option sampling_option_rows[];
 
 /* The cache holds what was fed so far; feeding continues from there. */
 HONE_MUST_CHECK hone_status model_feed(model *m, const int32_t *ids, size_t n, float *logits,
-    hone_error *err); /* logits (V, host) after the last id */
-void model_rewind(model *m, int64_t n); /* keep the first n tokens of the cache */
+                                       hone_error *err); /* logits (V, host) after the last id */
+void model_rewind(model *m, int64_t n);                  /* keep the first n tokens of the cache */
 int64_t model_fed(const model *m);
 
 /* Feed the prompt and sample until a stop id, max_tokens or a full cache; on_token
  * (may be NULL) sees each id as it comes and may end it by returning HONE_ERR_CANCELLED.
  * *reason: "stop", "length", "context", "cancelled". ids appended to out, but for the stop
  * id, which is not fed either. The penalty counts everything in the cache. */
-HONE_MUST_CHECK hone_status model_generate(model *m, const int32_t *prompt, size_t n,
-    const sampling *s, const int32_t *stops, size_t n_stops,
-    hone_status (*on_token)(void *ctx, int32_t id, hone_error *err), void *ctx, tokens *out,
-    const char **reason, hone_error *err);
+HONE_MUST_CHECK hone_status
+model_generate(model *m, const int32_t *prompt, size_t n, const sampling *s, const int32_t *stops,
+               size_t n_stops, hone_status (*on_token)(void *ctx, int32_t id, hone_error *err),
+               void *ctx, tokens *out, const char **reason, hone_error *err);
 /* The choice of one id from logits (V), which it overwrites; history: ids for the
  * penalty; draw: counter of the random number. -1: no memory. [any] */
 int32_t sample_token(float *logits, int64_t n_vocab, const sampling *s, const int32_t *history,
-    size_t n_history, uint64_t draw);
+                     size_t n_history, uint64_t draw);
 
 #endif /* CORE_MODEL_MODEL_H */

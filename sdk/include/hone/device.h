@@ -42,16 +42,16 @@ typedef uint64_t hone_event;          /* a point in a queue; 0 = none       */
 typedef uint64_t hone_kernel;         /* a compiled program; 0 = none       */
 
 #define HONE_MEM_DEVICE 1 /* fast for ops                                         */
-#define HONE_MEM_HOST 2   /* pinned host memory: map() gives a pointer; ops reach it
-                             slowly or, on a device without the flag, not at all   */
+/* Pinned host memory: map() gives a pointer; ops reach it slowly or, on some devices, not at all. */
+#define HONE_MEM_HOST 2
 
 typedef struct hone_dev_info {
     uint32_t struct_size;
-    uint32_t ordinal;                      /* the N of "cuda:N"                  */
-    char type[16];                         /* "cpu", "cuda": what native kernels name */
-    char name[128];                        /* for people                         */
-    uint64_t mem_total, mem_free;          /* bytes                              */
-    uint32_t threads, reserved;            /* host threads its ops use           */
+    uint32_t ordinal;             /* the N of "cuda:N"                  */
+    char type[16];                /* "cpu", "cuda": what native kernels name */
+    char name[128];               /* for people                         */
+    uint64_t mem_total, mem_free; /* bytes                              */
+    uint32_t threads, reserved;   /* host threads its ops use           */
 } hone_dev_info;
 
 /* ---------------------------------------------------------- the required seven */
@@ -150,17 +150,17 @@ typedef struct hone_rope_args {
  * backward: dq, dk, dv = gradients, from o, lse, do. */
 typedef struct hone_attention_args {
     uint32_t struct_size;
-    int32_t window;        /* 0: none */
+    int32_t window; /* 0: none */
     float scale;
-    uint32_t n_sequences;  /* at most; cu_* hold n_sequences + 1 entries, unused
+    uint32_t n_sequences;            /* at most; cu_* hold n_sequences + 1 entries, unused
                               sequences at the end are empty */
-    int64_t max_q, max_k;  /* longest sequence's rows, at most */
-    hone_tensor q, k, v;   /* in (N, H, D), (M, K, D), (M, K, D); any row stride */
-    hone_tensor cu_q, cu_k; /* in int32 (n_sequences + 1) */
+    int64_t max_q, max_k;            /* longest sequence's rows, at most */
+    hone_tensor q, k, v;             /* in (N, H, D), (M, K, D), (M, K, D); any row stride */
+    hone_tensor cu_q, cu_k;          /* in int32 (n_sequences + 1) */
     hone_tensor first_key, last_key; /* in int32 (N); buf 0: not to be composed */
-    hone_tensor o, lse;    /* forward out, backward in; lse.buf 0: not wanted */
-    hone_tensor d_o;       /* backward in (N, H, D) */
-    hone_tensor dq, dk, dv; /* backward out */
+    hone_tensor o, lse;              /* forward out, backward in; lse.buf 0: not wanted */
+    hone_tensor d_o;                 /* backward in (N, H, D) */
+    hone_tensor dq, dk, dv;          /* backward out */
 } hone_attention_args;
 
 /* y (N, F) = silu(gate) * up, silu(x) = x * sigmoid(x) (Shazeer 2020)
@@ -201,16 +201,16 @@ typedef struct hone_linear_args {
  * of one chunk, (chunk rows, V) float32. */
 typedef struct hone_loss_args {
     uint32_t struct_size;
-    int32_t count;      /* supervised rows, <= N */
-    float scale;        /* of the gradient: 1 / supervised tokens of the window */
+    int32_t count; /* supervised rows, <= N */
+    float scale;   /* of the gradient: 1 / supervised tokens of the window */
     uint32_t reserved;
-    hone_weight *w; /* (V, C) */
-    hone_tensor h;      /* in (N, C), the supervised rows only, gathered */
-    hone_tensor target; /* in (N) int32 */
-    hone_tensor weight; /* in (N) */
-    hone_tensor loss;   /* inout (1) */
-    hone_tensor nll;    /* out (N)  */
-    hone_tensor dh, dw; /* out, inout */
+    hone_weight *w;      /* (V, C) */
+    hone_tensor h;       /* in (N, C), the supervised rows only, gathered */
+    hone_tensor target;  /* in (N) int32 */
+    hone_tensor weight;  /* in (N) */
+    hone_tensor loss;    /* inout (1) */
+    hone_tensor nll;     /* out (N)  */
+    hone_tensor dh, dw;  /* out, inout */
     hone_tensor scratch; /* (chunk, V) */
 } hone_loss_args;
 
@@ -223,15 +223,15 @@ typedef struct hone_device {
     hone_status (*count)(const hone_host *host, uint32_t *n, hone_error *err);
     /* info->struct_size is set by the caller. [main] */
     hone_status (*info)(const hone_host *host, uint32_t ordinal, hone_dev_info *info,
-        hone_error *err);
+                        hone_error *err);
     /* config: the struct of the component's rows. *dev goes back to close(). [main] */
-    hone_status (*open)(const hone_host *host, uint32_t ordinal, const void *config,
-        hone_dev **dev, hone_error *err);
+    hone_status (*open)(const hone_host *host, uint32_t ordinal, const void *config, hone_dev **dev,
+                        hone_error *err);
     void (*close)(hone_dev *dev); /* NULL is fine; waits for all queues [main] */
 
     /* Uninitialised memory, 64-byte aligned. HONE_ERR_DEVMEM when there is none. [any] */
     hone_status (*alloc)(hone_dev *dev, uint64_t bytes, uint32_t kind, hone_buf *buf,
-        hone_error *err);
+                         hone_error *err);
     void (*free)(hone_dev *dev, hone_buf buf); /* 0 is fine; queued ops finish first [any] */
     /* Host pointer of a HONE_MEM_HOST buffer, valid until free(). [any] */
     hone_status (*map)(hone_dev *dev, hone_buf buf, void **p, hone_error *err);
@@ -241,10 +241,10 @@ typedef struct hone_device {
 
     /* Bytes to a buffer: src may be reused as soon as the call returns. [queue] */
     hone_status (*upload)(hone_queue *q, hone_buf buf, uint64_t offset, const void *src,
-        uint64_t bytes, hone_error *err);
+                          uint64_t bytes, hone_error *err);
     /* Bytes from a buffer: waits for what was queued before; dst is filled on return. [queue] */
-    hone_status (*download)(hone_queue *q, hone_buf buf, uint64_t offset, void *dst,
-        uint64_t bytes, hone_error *err);
+    hone_status (*download)(hone_queue *q, hone_buf buf, uint64_t offset, void *dst, uint64_t bytes,
+                            hone_error *err);
     hone_status (*sync)(hone_queue *q, hone_error *err); /* wait for all of it [queue] */
 
     /* A point in a queue that another queue can wait for. [queue] */
@@ -254,12 +254,12 @@ typedef struct hone_device {
 
     /* Programs. [any] The device has copied the program when it returns. */
     hone_status (*ew_compile)(hone_dev *dev, const hone_ew_program *program, hone_kernel *kernel,
-        hone_error *err);
+                              hone_error *err);
     void (*ew_free)(hone_dev *dev, hone_kernel kernel);
 
     /* The seven. [queue] */
     hone_status (*copy)(hone_queue *q, const hone_tensor *dst, const hone_tensor *src,
-        hone_error *err); /* strided, converting; same shape; no overlap */
+                        hone_error *err); /* strided, converting; same shape; no overlap */
     hone_status (*fill)(hone_queue *q, const hone_tensor *dst, double value, hone_error *err);
     hone_status (*gemm)(hone_queue *q, const hone_gemm_args *args, hone_error *err);
     hone_status (*elementwise)(hone_queue *q, const hone_ew_args *args, hone_error *err);

@@ -127,7 +127,7 @@ static inline int hone_ew_operands(uint32_t op)
 {
     static const int8_t n[] = { -1,
 #define X(name, operands) operands,
-        HONE_EW_OPS(X)
+                                HONE_EW_OPS(X)
 #undef X
     };
     return op < HONE_EW_END ? n[op] : -1;
@@ -154,11 +154,11 @@ HONE_MUST_CHECK static inline hone_status hone_ew_check(const hone_ew_program *p
         int ok = 1;
         if (n < 0)
             return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: instruction %u: unknown op %u", name,
-                (unsigned)i, (unsigned)s->op);
+                             (unsigned)i, (unsigned)s->op);
         for (k = 0; k < n; k++)
             if (operand[k] >= p->n_regs || !(defined >> operand[k] & 1))
-                return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u reads undefined r%u", name,
-                    (unsigned)i, (unsigned)operand[k]);
+                return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u reads undefined r%u",
+                                 name, (unsigned)i, (unsigned)operand[k]);
         switch (s->op) {
         case HONE_EW_LOAD:
         case HONE_EW_STORE:
@@ -183,13 +183,13 @@ HONE_MUST_CHECK static inline hone_status hone_ew_check(const hone_ew_program *p
             break;
         }
         if (!ok)
-            return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u: index %u is out of range", name,
-                (unsigned)i, (unsigned)s->idx);
+            return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u: index %u is out of range",
+                             name, (unsigned)i, (unsigned)s->idx);
         if (s->op == HONE_EW_STORE)
             continue;
         if (s->dst >= p->n_regs || (defined >> s->dst & 1))
             return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u writes r%u twice", name,
-                (unsigned)i, (unsigned)s->dst);
+                             (unsigned)i, (unsigned)s->dst);
         defined |= UINT64_C(1) << s->dst;
     }
     return HONE_OK;
@@ -197,13 +197,34 @@ HONE_MUST_CHECK static inline hone_status hone_ew_check(const hone_ew_program *p
 
 /* Shorthand for tables of instructions:
  *     HONE_EW0I(LOAD, 0, 1), HONE_EW3(FMA, 4, 0, 1, 2), ... */
-#define HONE_EW0(OP, DST) { .op = HONE_EW_##OP, .dst = DST }
-#define HONE_EW0I(OP, DST, IDX) { .op = HONE_EW_##OP, .dst = DST, .idx = IDX }
-#define HONE_EW0C(DST, VALUE) { .op = HONE_EW_CONST, .dst = DST, .imm = VALUE }
-#define HONE_EW1(OP, DST, A) { .op = HONE_EW_##OP, .dst = DST, .a = A }
-#define HONE_EW2(OP, DST, A, B) { .op = HONE_EW_##OP, .dst = DST, .a = A, .b = B }
-#define HONE_EW3(OP, DST, A, B, C) { .op = HONE_EW_##OP, .dst = DST, .a = A, .b = B, .c = C }
-#define HONE_EW_ST(IDX, A) { .op = HONE_EW_STORE, .a = A, .idx = IDX }
+#define HONE_EW0(OP, DST)              \
+    {                                  \
+        .op = HONE_EW_##OP, .dst = DST \
+    }
+#define HONE_EW0I(OP, DST, IDX)                    \
+    {                                              \
+        .op = HONE_EW_##OP, .dst = DST, .idx = IDX \
+    }
+#define HONE_EW0C(DST, VALUE)                         \
+    {                                                 \
+        .op = HONE_EW_CONST, .dst = DST, .imm = VALUE \
+    }
+#define HONE_EW1(OP, DST, A)                   \
+    {                                          \
+        .op = HONE_EW_##OP, .dst = DST, .a = A \
+    }
+#define HONE_EW2(OP, DST, A, B)                        \
+    {                                                  \
+        .op = HONE_EW_##OP, .dst = DST, .a = A, .b = B \
+    }
+#define HONE_EW3(OP, DST, A, B, C)                             \
+    {                                                          \
+        .op = HONE_EW_##OP, .dst = DST, .a = A, .b = B, .c = C \
+    }
+#define HONE_EW_ST(IDX, A)                      \
+    {                                           \
+        .op = HONE_EW_STORE, .a = A, .idx = IDX \
+    }
 
 HONE_END
 

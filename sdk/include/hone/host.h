@@ -39,7 +39,7 @@ struct hone_host {
     /* Run body(arg, lo, hi) over [0, n) in pieces of at least `grain`, on the
      * host's threads, and return when all are done. Use this, not OpenMP. */
     void (*parallel_for)(const hone_host *host, int64_t n, int64_t grain,
-        void (*body)(void *arg, int64_t lo, int64_t hi), void *arg);
+                         void (*body)(void *arg, int64_t lo, int64_t hi), void *arg);
 
     /* Counter-based random bits (Philox 4x32-10): the same for the same three
      * numbers on any thread, machine and run. */

@@ -58,7 +58,7 @@ typedef struct hone_optimizer {
     /* params[1..n_params) for this step; computed in double, handed over as float.
      * params[0] is the host's. [main] */
     hone_status (*scalars)(void *self, const hone_step_info *info, float *params, uint32_t n_params,
-        hone_error *err);
+                           hone_error *err);
 } hone_optimizer;
 
 HONE_END

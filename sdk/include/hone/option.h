@@ -28,10 +28,11 @@ HONE_BEGIN
 #define HONE_OPT_F64 3    /* double, finite, in [min, max]                     */
 #define HONE_OPT_STRING 4 /* const char *, NULL when the default is NULL       */
 #define HONE_OPT_ENUM 5   /* int64_t: index into choices, "a|b|c"              */
-#define HONE_OPT_PATH 6   /* const char *, relative paths are made absolute
+#define HONE_OPT_PATH \
+    6                    /* const char *, relative paths are made absolute
                              against the folder of the config file             */
-#define HONE_OPT_LIST 7   /* hone_list of strings; text form: "a,b,c"          */
-#define HONE_OPT_PATHS 8  /* hone_list of paths, each made absolute like PATH  */
+#define HONE_OPT_LIST 7  /* hone_list of strings; text form: "a,b,c"          */
+#define HONE_OPT_PATHS 8 /* hone_list of paths, each made absolute like PATH  */
 
 /* Strings and lists are owned by the host and live until destroy() returns. FROZEN. */
 typedef struct hone_list {
@@ -52,23 +53,42 @@ typedef struct hone_option {
 
 HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_option) == 56, "frozen");
 
-#define HONE_ROW_BOOL(type, field, def, help) \
-    { #field, HONE_OPT_BOOL, offsetof(type, field), 0, 0, def, NULL, help }
-#define HONE_ROW_I64(type, field, min, max, def, help) \
-    { #field, HONE_OPT_I64, offsetof(type, field), min, max, def, NULL, help }
-#define HONE_ROW_F64(type, field, min, max, def, help) \
-    { #field, HONE_OPT_F64, offsetof(type, field), min, max, def, NULL, help }
-#define HONE_ROW_STRING(type, field, def, help) \
-    { #field, HONE_OPT_STRING, offsetof(type, field), 0, 0, def, NULL, help }
-#define HONE_ROW_ENUM(type, field, choices, def, help) \
-    { #field, HONE_OPT_ENUM, offsetof(type, field), 0, 0, def, choices, help }
-#define HONE_ROW_PATH(type, field, def, help) \
-    { #field, HONE_OPT_PATH, offsetof(type, field), 0, 0, def, NULL, help }
-#define HONE_ROW_LIST(type, field, def, help) \
-    { #field, HONE_OPT_LIST, offsetof(type, field), 0, 0, def, NULL, help }
-#define HONE_ROW_PATHS(type, field, def, help) \
-    { #field, HONE_OPT_PATHS, offsetof(type, field), 0, 0, def, NULL, help }
-#define HONE_OPTIONS_END { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
+#define HONE_ROW_BOOL(type, field, def, help)                               \
+    {                                                                       \
+#field, HONE_OPT_BOOL, offsetof(type, field), 0, 0, def, NULL, help \
+    }
+#define HONE_ROW_I64(type, field, min, max, def, help)                         \
+    {                                                                          \
+#field, HONE_OPT_I64, offsetof(type, field), min, max, def, NULL, help \
+    }
+#define HONE_ROW_F64(type, field, min, max, def, help)                         \
+    {                                                                          \
+#field, HONE_OPT_F64, offsetof(type, field), min, max, def, NULL, help \
+    }
+#define HONE_ROW_STRING(type, field, def, help)                               \
+    {                                                                         \
+#field, HONE_OPT_STRING, offsetof(type, field), 0, 0, def, NULL, help \
+    }
+#define HONE_ROW_ENUM(type, field, choices, def, help)                         \
+    {                                                                          \
+#field, HONE_OPT_ENUM, offsetof(type, field), 0, 0, def, choices, help \
+    }
+#define HONE_ROW_PATH(type, field, def, help)                               \
+    {                                                                       \
+#field, HONE_OPT_PATH, offsetof(type, field), 0, 0, def, NULL, help \
+    }
+#define HONE_ROW_LIST(type, field, def, help)                               \
+    {                                                                       \
+#field, HONE_OPT_LIST, offsetof(type, field), 0, 0, def, NULL, help \
+    }
+#define HONE_ROW_PATHS(type, field, def, help)                               \
+    {                                                                        \
+#field, HONE_OPT_PATHS, offsetof(type, field), 0, 0, def, NULL, help \
+    }
+#define HONE_OPTIONS_END                   \
+    {                                      \
+        NULL, 0, 0, 0, 0, NULL, NULL, NULL \
+    }
 
 HONE_END
 

@@ -48,12 +48,12 @@ HONE_BEGIN
 
 typedef struct hone_component {
     uint32_t struct_size, flags;
-    const char *kind;             /* HONE_KIND_*                                          */
-    const char *name;             /* [a-z0-9-]+, unique per kind within the plugin        */
-    const char *summary;          /* one line for lists                                   */
-    const void *ops;              /* table of the kind, static                            */
-    const hone_option *options;   /* NULL: takes no options                               */
-    uint64_t config_size;         /* bytes of the struct the rows describe; 0 without any */
+    const char *kind;              /* HONE_KIND_*                                          */
+    const char *name;              /* [a-z0-9-]+, unique per kind within the plugin        */
+    const char *summary;           /* one line for lists                                   */
+    const void *ops;               /* table of the kind, static                            */
+    const hone_option *options;    /* NULL: takes no options                               */
+    uint64_t config_size;          /* bytes of the struct the rows describe; 0 without any */
     const char *const *extensions; /* readers: ".md", ".txt", ...; NULL-terminated or NULL */
 
     /* Can it be used on this machine, now? Runs in a child process; allocates
@@ -118,25 +118,35 @@ HONE_STATIC_ASSERT(sizeof(hone_note_row) == 128, "frozen");
 #define HONE_NOTE_ATTRIBUTES section(".note.hone.plugin"), aligned(4), used
 #endif
 
-#define HONE_NOTE_ROW(kind, component, extensions) { kind, component, extensions }
-
-#define HONE_PLUGIN_NOTE(ID, VERSION, N, ...)                                                   \
-    __attribute__((HONE_NOTE_ATTRIBUTES)) static const struct {                                 \
-        hone_note_head head;                                                                    \
-        hone_note_row rows[N];                                                                  \
-    } hone_note_of_this_plugin = {                                                              \
-        { 4, (uint32_t)(sizeof(hone_note_head) - 16 + (N) * sizeof(hone_note_row)),             \
-            HONE_NOTE_TYPE, { 'H', 'O', 'N', 'E' }, (uint32_t)(sizeof(hone_note_head) - 16),    \
-            HONE_ABI_MAJOR, HONE_ABI_MINOR, (uint32_t)sizeof(hone_note_row), N, ID, VERSION },  \
-        { __VA_ARGS__ }                                                                         \
+#define HONE_NOTE_ROW(kind, component, extensions) \
+    {                                              \
+        kind, component, extensions                \
     }
 
+#define HONE_PLUGIN_NOTE(ID, VERSION, N, ...)                                 \
+    __attribute__((HONE_NOTE_ATTRIBUTES)) static const struct {               \
+        hone_note_head head;                                                  \
+        hone_note_row rows[N];                                                \
+    } hone_note_of_this_plugin = { { 4,                                       \
+                                     (uint32_t)(sizeof(hone_note_head) - 16 + \
+                                                (N) * sizeof(hone_note_row)), \
+                                     HONE_NOTE_TYPE,                          \
+                                     { 'H', 'O', 'N', 'E' },                  \
+                                     (uint32_t)(sizeof(hone_note_head) - 16), \
+                                     HONE_ABI_MAJOR,                          \
+                                     HONE_ABI_MINOR,                          \
+                                     (uint32_t)sizeof(hone_note_row),         \
+                                     N,                                       \
+                                     ID,                                      \
+                                     VERSION },                               \
+                                   { __VA_ARGS__ } }
+
 /* Fast, allocation-free, callable any number of times. [main] */
-#define HONE_PLUGIN_ENTRY(descriptor)                     \
+#define HONE_PLUGIN_ENTRY(descriptor)                       \
     HONE_EXPORT const hone_plugin *hone_plugin_entry(void); \
-    const hone_plugin *hone_plugin_entry(void)            \
-    {                                                     \
-        return (descriptor);                              \
+    const hone_plugin *hone_plugin_entry(void)              \
+    {                                                       \
+        return (descriptor);                                \
     }
 
 HONE_END

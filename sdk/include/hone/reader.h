@@ -22,8 +22,8 @@ HONE_BEGIN
 
 /* Text is valid UTF-8, without the format's own marks. FROZEN. */
 typedef struct hone_block {
-    uint32_t kind;    /* HONE_BLOCK_*                                   */
-    uint32_t level;   /* of a heading or list item; 0 otherwise         */
+    uint32_t kind;  /* HONE_BLOCK_*                                   */
+    uint32_t level; /* of a heading or list item; 0 otherwise         */
     hone_str text;
     hone_str lang;    /* of code; empty otherwise                       */
     uint64_t src_off; /* where in the document's bytes it came from ... */
@@ -36,7 +36,7 @@ HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_block) == 64, "frozen");
 /* The document's bytes, borrowed for the call. */
 typedef struct hone_source {
     uint32_t struct_size, reserved;
-    hone_str name;  /* path as the user gave it; for messages and extensions only */
+    hone_str name; /* path as the user gave it; for messages and extensions only */
     hone_str bytes;
 } hone_source;
 
@@ -45,14 +45,15 @@ typedef struct hone_source {
 typedef struct hone_block_sink {
     uint32_t struct_size, reserved;
     void *ctx;
-    hone_status (*add)(const struct hone_block_sink *sink, const hone_block *block, hone_error *err);
+    hone_status (*add)(const struct hone_block_sink *sink, const hone_block *block,
+                       hone_error *err);
     /* Something of the document was not understood and left out, `bytes` long, because
      * of `why` (a short phrase, the same for the same cause): counted and
      * named in the report. Nothing is dropped in silence. */
     void (*lost)(const struct hone_block_sink *sink, uint64_t bytes, const char *why);
     /* Metadata of the document: "title", "author", "date", ... */
     hone_status (*meta)(const struct hone_block_sink *sink, const char *key, hone_str value,
-        hone_error *err);
+                        hone_error *err);
 } hone_block_sink;
 
 typedef struct hone_reader {
@@ -63,7 +64,7 @@ typedef struct hone_reader {
     /* One document. Not this format after all: HONE_ERR_FORMAT with what was
      * expected. HONE_ERR_SKIP: leave the document out, err says why. [worker] */
     hone_status (*read)(void *self, const hone_source *source, const hone_block_sink *sink,
-        hone_error *err);
+                        hone_error *err);
 } hone_reader;
 
 HONE_END

@@ -15,15 +15,15 @@
 
 HONE_BEGIN
 
-#define HONE_ROLE_RAW 0       /* plain text: no template, supervised throughout */
+#define HONE_ROLE_RAW 0 /* plain text: no template, supervised throughout */
 #define HONE_ROLE_SYSTEM 1
 #define HONE_ROLE_USER 2
 #define HONE_ROLE_ASSISTANT 3
 
-typedef struct hone_segment { /* FROZEN */
-    uint32_t role;            /* HONE_ROLE_*                                      */
-    float loss_weight;        /* 0: masked, 1: learned; raw and assistant are 1   */
-    hone_str text;            /* valid UTF-8                                      */
+typedef struct hone_segment {  /* FROZEN */
+    uint32_t role;             /* HONE_ROLE_*                                      */
+    float loss_weight;         /* 0: masked, 1: learned; raw and assistant are 1   */
+    hone_str text;             /* valid UTF-8                                      */
     uint64_t src_off, src_len; /* bytes of the document it came from              */
     uint64_t reserved;
 } hone_segment;
@@ -44,8 +44,8 @@ typedef struct hone_sample_sink {
     uint32_t struct_size, reserved;
     void *ctx;
     /* One sample of n segments: a single raw one, or turns. */
-    hone_status (*add)(const struct hone_sample_sink *sink, const hone_segment *segments, uint64_t n,
-        hone_error *err);
+    hone_status (*add)(const struct hone_sample_sink *sink, const hone_segment *segments,
+                       uint64_t n, hone_error *err);
     /* Part of the document yields no sample, because of `why` (a short phrase,
      * the same for the same cause): counted and named in the report. */
     void (*lost)(const struct hone_sample_sink *sink, uint64_t bytes, const char *why);
@@ -59,7 +59,7 @@ typedef struct hone_recipe {
     /* Samples of one document. The same document and config give the same samples,
      * whatever came before. HONE_ERR_SKIP: leave it out, err says why. [worker] */
     hone_status (*process)(void *self, const hone_document *document, const hone_sample_sink *sink,
-        hone_error *err);
+                           hone_error *err);
     /* Samples that need all documents; after the last process(). NULL: none. [worker] */
     hone_status (*finish)(void *self, const hone_sample_sink *sink, hone_error *err);
 } hone_recipe;

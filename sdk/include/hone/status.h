@@ -62,21 +62,22 @@ HONE_BEGIN
 typedef int32_t hone_status;
 
 #define HONE_OK 0
-#define HONE_ERR_ARG (-1)         /* a value the caller chose is wrong                */
-#define HONE_ERR_NOMEM (-2)       /* host memory; try a smaller setting               */
-#define HONE_ERR_IO (-3)          /* the operating system said no                     */
-#define HONE_ERR_FORMAT (-4)      /* bytes from outside are not what they claim       */
-#define HONE_ERR_UNSUPPORTED (-5) /* well-formed, but not offered here; device ops:
+#define HONE_ERR_ARG (-1)    /* a value the caller chose is wrong                */
+#define HONE_ERR_NOMEM (-2)  /* host memory; try a smaller setting               */
+#define HONE_ERR_IO (-3)     /* the operating system said no                     */
+#define HONE_ERR_FORMAT (-4) /* bytes from outside are not what they claim       */
+#define HONE_ERR_UNSUPPORTED \
+    (-5)                        /* well-formed, but not offered here; device ops:
                                      "compose me from the seven"                      */
-#define HONE_ERR_NOTFOUND (-6)    /* nothing of that name                             */
-#define HONE_ERR_LIMIT (-7)       /* a stated limit was exceeded                      */
-#define HONE_ERR_STATE (-8)       /* not now: locked, interrupted half-way, mismatch  */
-#define HONE_ERR_CANCELLED (-9)   /* the user asked to stop                           */
-#define HONE_ERR_SKIP (-10)       /* drop this document, count it, go on              */
-#define HONE_ERR_DEVICE (-11)     /* the device failed; its state is gone             */
-#define HONE_ERR_ABI (-12)        /* built for another plugin ABI                     */
-#define HONE_ERR_NUMERIC (-13)    /* NaN or infinity where a number was needed        */
-#define HONE_ERR_DEVMEM (-14)     /* device memory; the device stays usable           */
+#define HONE_ERR_NOTFOUND (-6)  /* nothing of that name                             */
+#define HONE_ERR_LIMIT (-7)     /* a stated limit was exceeded                      */
+#define HONE_ERR_STATE (-8)     /* not now: locked, interrupted half-way, mismatch  */
+#define HONE_ERR_CANCELLED (-9) /* the user asked to stop                           */
+#define HONE_ERR_SKIP (-10)     /* drop this document, count it, go on              */
+#define HONE_ERR_DEVICE (-11)   /* the device failed; its state is gone             */
+#define HONE_ERR_ABI (-12)      /* built for another plugin ABI                     */
+#define HONE_ERR_NUMERIC (-13)  /* NaN or infinity where a number was needed        */
+#define HONE_ERR_DEVMEM (-14)   /* device memory; the device stays usable           */
 
 /* The caller owns the record and passes it last. A function that fails fills
  * it once, where the failure is seen; callers hand it on untouched.
@@ -116,7 +117,10 @@ static inline void hone_one_line(hone_error *err)
         return;
     for (k = n; k > 0 && n - k < 3 && (m[k - 1] & 0xc0) == 0x80; k--)
         continue;
-    if (k > 0 && m[k - 1] >= 0xc0 && n - k < (size_t)(m[k - 1] < 0xe0 ? 1 : m[k - 1] < 0xf0 ? 2 : 3))
+    if (k > 0 && m[k - 1] >= 0xc0 &&
+        n - k < (size_t)(m[k - 1] < 0xe0   ? 1
+                         : m[k - 1] < 0xf0 ? 2
+                                           : 3))
         m[k - 1] = '\0';
 }
 

@@ -19,13 +19,13 @@ typedef uint64_t hone_buf;
  * Unused dimensions have shape 1, stride 0. Stride 0 on a used dimension
  * broadcasts (read only). Strides are never negative. */
 typedef struct hone_tensor {
-    hone_buf buf;     /* 0: absent                                   */
-    uint64_t offset;  /* bytes, a multiple of the element size       */
-    uint16_t dtype;   /* HONE_F32, ...                               */
-    uint8_t rank;     /* 1..4                                        */
-    uint8_t flags;    /* 0                                           */
+    hone_buf buf;    /* 0: absent                                   */
+    uint64_t offset; /* bytes, a multiple of the element size       */
+    uint16_t dtype;  /* HONE_F32, ...                               */
+    uint8_t rank;    /* 1..4                                        */
+    uint8_t flags;   /* 0                                           */
     uint32_t reserved;
-    int64_t shape[4]; /* elements; outermost first                   */
+    int64_t shape[4];  /* elements; outermost first                   */
     int64_t stride[4]; /* elements                                   */
     uint64_t reserved2;
 } hone_tensor;
@@ -39,7 +39,7 @@ static inline int64_t hone_tensor_count(const hone_tensor *t)
 
 /* Dense row-major view of shape (d0, .., d[rank-1]) at byte `offset` of buf. */
 static inline hone_tensor hone_tensor_dense(hone_buf buf, uint64_t offset, uint32_t dtype,
-    uint32_t rank, const int64_t *shape)
+                                            uint32_t rank, const int64_t *shape)
 {
     hone_tensor t;
     int64_t step = 1;
@@ -65,7 +65,7 @@ static inline hone_tensor hone_tensor_1d(hone_buf buf, uint64_t offset, uint32_t
 }
 
 static inline hone_tensor hone_tensor_2d(hone_buf buf, uint64_t offset, uint32_t dtype,
-    int64_t rows, int64_t cols)
+                                         int64_t rows, int64_t cols)
 {
     const int64_t shape[2] = { rows, cols };
     return hone_tensor_dense(buf, offset, dtype, 2, shape);

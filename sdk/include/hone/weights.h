@@ -23,7 +23,7 @@ typedef struct hone_plane { /* FROZEN */
     char name[24];          /* "codes", "scales": suffix in saved files */
     uint32_t dtype;         /* HONE_F32, HONE_U8, ...                   */
     uint32_t reserved;
-    int64_t count;          /* elements                                 */
+    int64_t count; /* elements                                 */
 } hone_plane;
 
 HONE_STATIC_ASSERT(sizeof(hone_plane) == 40, "frozen");
@@ -55,13 +55,13 @@ typedef struct hone_weights {
 
     /* Planes of a (rows, cols) matrix. planes->struct_size is set by the caller. [any] */
     hone_status (*layout)(void *self, int64_t rows, int64_t cols, hone_planes *planes,
-        hone_error *err);
+                          hone_error *err);
     /* Host reference: rows * cols float32, row-major, to planes and back. plane[k]
      * points to plane k's memory, sized by layout(). [any] */
     hone_status (*quantize)(void *self, const float *src, int64_t rows, int64_t cols,
-        void *const *plane, hone_error *err);
+                            void *const *plane, hone_error *err);
     hone_status (*dequantize)(void *self, const void *const *plane, int64_t rows, int64_t cols,
-        float *dst, hone_error *err);
+                              float *dst, hone_error *err);
     /* Planes (buffers 0..n-1, flat) to float32 (buffer n), element by element;
      * equal to dequantize() to the bit. Owned by the plugin. NULL: dense formats. */
     const hone_ew_program *(*decode)(void *self);
@@ -69,7 +69,7 @@ typedef struct hone_weights {
     /* A kernel of the format for a device type ("cpu", "cuda"). NULL: none. What
      * `kernel` is, the device type's extension header says. [main] */
     hone_status (*native)(void *self, const char *device_type, const char *op, const void **kernel,
-        hone_error *err);
+                          hone_error *err);
 } hone_weights;
 
 HONE_END
