@@ -20,7 +20,8 @@ hone_status tokenizer_new(tokenizer **out, const char *what, const char *p, size
     t = mem_new(1, sizeof *t);
     if (t)
         t->page = mem_new(PAGES, sizeof *t->page);
-    if (!t || !t->page) {
+    if (!t || !t->page || !joins_init(&t->joins)) {
+        free(t ? t->page : NULL);
         free(t);
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for a tokenizer", what);
     }
@@ -70,6 +71,7 @@ void tokenizer_close(tokenizer *t)
         t->pool = next;
     }
     free(t->page);
+    free(t->joins.far);
     free(t->added);
     free(t->added_of);
     trie_finish(&t->plain);
@@ -97,15 +99,6 @@ hone_status char_put(tokenizer *t, uint32_t cp, int32_t id, hone_error *err)
     }
     (*page)[cp & 255] = id;
     return HONE_OK;
-}
-
-bool marks_lead(const char *p, size_t n)
-{
-    while (n >= 3 && memcmp(p, META_MARK, 3) == 0) {
-        p += 3;
-        n -= 3;
-    }
-    return !n || !memmem(p, n, META_MARK, 3);
 }
 
 hone_status added_append(tokenizer *t, const added *a, const char *content, size_t n,
@@ -190,7 +183,7 @@ static void choose_straight(tokenizer *t)
     size_t i;
     bool marks = false;
     int prefix = PREFIX_NEVER;
-    if (t->raw || !t->cut_at_marks || t->normal.n || t->n_pres > 1)
+    if (!t->cut_at_marks || t->normal.n || t->n_pres > 1)
         return;
     for (i = 0; i < t->n_norms; i++) {
         const normalizer *m = t->norms + i;
@@ -215,6 +208,20 @@ static void choose_straight(tokenizer *t)
     t->straight_prefix = prefix;
 }
 
+/* Where may words be cut? Characters without a piece must not care for their neighbours:
+ * they do when they fuse, and when the unknown piece is written late (units_utf8). */
+static void choose_cuts(tokenizer *t)
+{
+    const int32_t mark = char_find(t, 0x2581);
+    size_t b = 0;
+    if (t->raw || t->odd_merges || t->ignore_merges)
+        return;
+    while (t->byte_fallback && b < 256 && t->unit[b] >= 0)
+        b++;
+    t->cut_at_marks = mark >= 0 && mark < VIRTUAL_FIRST;
+    t->cut_anywhere = b == 256 || (!t->spm && (t->unk < 0 || (!t->byte_fallback && !t->fuse_unk)));
+}
+
 hone_status tokenizer_ready(tokenizer *t, hone_error *err)
 {
     size_t i;
@@ -225,9 +232,7 @@ hone_status tokenizer_ready(tokenizer *t, hone_error *err)
     status = index_added(t, err);
     if (status)
         return status;
-    /* a mark without a piece would be an unknown character, and those may fuse */
-    if (t->odd_merges || char_find(t, 0x2581) < 0 || char_find(t, 0x2581) >= VIRTUAL_FIRST)
-        t->cut_at_marks = false;
+    choose_cuts(t);
     choose_straight(t);
     t->unk_named = t->unk;
     if (t->n_before == 1)

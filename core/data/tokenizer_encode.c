@@ -169,20 +169,32 @@ static inline bool is_mark(const char *p, size_t left)
     return left >= 3 && memcmp(p, META_MARK, 3) == 0;
 }
 
+/* End of the word that begins at p[i]: the next place where a cut is exact. with marks_cut
+ * every mark (or space) begins a word. */
+static size_t word_end(const tokenizer *t, const char *p, size_t n, size_t i, bool marks_cut)
+{
+    const joins *j = &t->joins;
+    size_t len;
+    uint32_t x = join_unit(uc_get(p + i, &len)), y;
+    for (i += len; i < n; i += len, x = y) {
+        y = join_unit(uc_get(p + i, &len));
+        if (y == ' ' ? marks_cut || !joined(j, x, y) : t->cut_anywhere && !joined(j, x, y))
+            break;
+    }
+    return i;
+}
+
 /* A part of normalized text, cut into words where that is exact. */
 static hone_status encode_part(encoder *e, const view *v, part in, hone_error *err)
 {
-    uint32_t i = in.start, from = in.start;
+    const tokenizer *t = e->t;
+    uint32_t from, end;
     hone_status status = HONE_OK;
-    if (!e->t->cut_at_marks)
+    if (!t->cut_at_marks)
         return encode_word(e, v, in.start, in.end, err);
-    while (!status && from < in.end) {
-        while (i < in.end && is_mark(v->p + i, in.end - i))
-            i += 3;
-        while (i < in.end && !is_mark(v->p + i, in.end - i))
-            i++;
-        status = encode_word(e, v, from, i, err);
-        from = i;
+    for (from = in.start; !status && from < in.end; from = end) {
+        end = (uint32_t)word_end(t, v->p, in.end, from, false);
+        status = encode_word(e, v, from, end, err);
     }
     return status;
 }
@@ -245,18 +257,13 @@ static inline size_t mark_len(const char *p, size_t left) /* 0: no mark at p */
     return *p == ' ' ? 1 : is_mark(p, left) ? 3 : 0;
 }
 
-/* End of the word that begins at i. With split a mark always begins a word. */
-static size_t marked_word_end(const char *p, size_t n, size_t i, bool split)
+/* End of the first word when a mark is put in front of p. */
+static size_t ahead_end(const tokenizer *t, const char *p, size_t n)
 {
-    size_t len = mark_len(p + i, n - i);
-    if (split)
-        i += len ? len : uc_len(p[i]);
-    else
-        for (; len; len = i < n ? mark_len(p + i, n - i) : 0)
-            i += len;
-    while (i < n && !mark_len(p + i, n - i))
-        i++;
-    return i;
+    size_t len;
+    const uint32_t y = join_unit(uc_get(p, &len));
+    const bool cut = y == ' ' || t->cut_anywhere;
+    return cut && !joined(&t->joins, ' ', y) ? 0 : word_end(t, p, n, 0, t->straight_split);
 }
 
 static hone_status encode_straight(encoder *e, const view *v, hone_error *err)
@@ -271,7 +278,7 @@ static hone_status encode_straight(encoder *e, const view *v, hone_error *err)
         (t->straight_prefix == PREFIX_AT_START && v->base == 0) ||
         (t->straight_prefix == PREFIX_UNLESS_MARK && !mark_len(p, n)) ||
         (t->straight_prefix == PREFIX_FIRST && v->base == 0 && !mark_len(p, n))) {
-        from = marked_word_end(p, n, 0, t->straight_split);
+        from = ahead_end(t, p, n);
         text_clear(word);
         text_putc(word, ' ');
         text_add(word, p, from);
@@ -280,7 +287,7 @@ static hone_status encode_straight(encoder *e, const view *v, hone_error *err)
             status = encode_marked(e, word->p, word->n, 1, v->base, err);
     }
     for (; !status && from < n; from = i) {
-        i = marked_word_end(p, n, from, t->straight_split);
+        i = word_end(t, p, n, from, t->straight_split);
         status = encode_marked(e, p + from, i - from, 0, v->base + (uint32_t)from, err);
     }
     return status;

@@ -172,6 +172,37 @@ static inline const merge_slot *merge_find(const merge_map *m, int32_t left, int
 HONE_MUST_CHECK bool merge_map_init(merge_map *m, size_t n);
 void merge_put(merge_map *m, int32_t left, int32_t right, uint32_t rank, int32_t id);
 
+/* Which characters stand side by side inside a piece that a merge makes. Where two do
+ * not, nothing ever merges across, and a word may be cut there. A space and the space mark
+ * count as one. far may say yes for characters that do not join; then nothing is cut. */
+#define JOIN_BITS 18
+typedef struct joins {
+    uint64_t near[128][2]; /* ASCII: bit of the second in the row of the first */
+    uint64_t *far;         /* owned: 1 << JOIN_BITS bits, by hash */
+} joins;
+HONE_MUST_CHECK bool joins_init(joins *j);
+void joins_add(joins *j, const char *p, size_t n); /* a piece, UTF-8 */
+
+static inline uint32_t join_unit(uint32_t cp)
+{
+    return cp == 0x2581 ? ' ' : cp;
+}
+
+static inline size_t join_hash(uint32_t x, uint32_t y)
+{
+    const uint64_t key = ((uint64_t)x << 32 | y) * 0x9e3779b97f4a7c15u;
+    return (size_t)(key >> (64 - JOIN_BITS));
+}
+
+static inline bool joined(const joins *j, uint32_t x, uint32_t y) /* of join_unit()s */
+{
+    size_t h;
+    if ((x | y) < 128)
+        return j->near[x][y >> 6] >> (y & 63) & 1;
+    h = join_hash(x, y);
+    return j->far[h >> 6] >> (h & 63) & 1;
+}
+
 typedef struct trie_node {
     uint32_t child, next; /* first child, next sibling; 0: none */
     int32_t id;           /* pattern that ends here, or -1 */
@@ -337,9 +368,11 @@ struct tokenizer {
     int32_t **page;    /* owned, PAGES: id of a single character by cp >> 8, cp & 255; -1: none */
     int32_t unk;       /* what an unknown character becomes; -1: nothing */
     bool fuse_unk, byte_fallback, ignore_merges;
-    bool odd_merges;     /* see tokenizer_bpe.c */
-    bool spm;            /* every character is a unit; from VIRTUAL_FIRST on without a piece */
-    bool cut_at_marks;   /* words may be cut where a space mark follows another character */
+    bool odd_merges; /* see tokenizer_bpe.c */
+    bool spm;        /* every character is a unit; from VIRTUAL_FIRST on without a piece */
+    joins joins;
+    bool cut_at_marks;   /* words may be cut in front of a space mark that joins nothing */
+    bool cut_anywhere;   /* ... and between any two characters that do not join */
     bool straight;       /* the text need not be written anew: see encode_straight */
     int straight_prefix; /* PREFIX_* */
     bool straight_split; /* every mark begins a word */
@@ -519,7 +552,4 @@ HONE_MUST_CHECK hone_status spm_open(tokenizer **out, const char *p, size_t n, c
 /* After all pieces, components and added tokens: the tables that encoding looks at. */
 HONE_MUST_CHECK hone_status tokenizer_ready(tokenizer *t, hone_error *err);
 HONE_MUST_CHECK hone_status char_put(tokenizer *t, uint32_t cp, int32_t id, hone_error *err);
-/* Does no merge make a piece with a space mark behind another character? */
-bool marks_lead(const char *p, size_t n);
-
 #endif /* CORE_DATA_TOKENIZER_IMPL_H */

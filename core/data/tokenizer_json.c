@@ -163,8 +163,7 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
     for (i = 0; i < 2; i++)
         if (id[i] == t->unk || t->pieces[id[i]].byte)
             t->odd_merges = true;
-    if (!marks_lead(both->p, both->n))
-        t->cut_at_marks = false;
+    joins_add(&t->joins, both->p, both->n);
     return HONE_OK;
 }
 
@@ -309,7 +308,6 @@ static hone_status from_json(tokenizer *t, const json_t *root, hone_error *err)
     if (status)
         return status;
     choose_domain(t);
-    t->cut_at_marks = !t->raw;
     status = read_units(t, err);
     if (!status)
         status = read_merges(t, json_object_get(model, "merges"), err);

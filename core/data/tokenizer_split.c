@@ -94,17 +94,17 @@ static void join(scratch *s, const view *v, int behavior, bool invert)
     for (i = 0; i < n; i++) {
         const fragment c = s->cuts[behavior == SPLIT_NEXT ? n - 1 - i : i];
         const bool match = c.match != invert;
-        bool joins = false;
+        bool extends = false;
         if (behavior == SPLIT_REMOVED && match)
             continue;
         if (behavior == SPLIT_CONTIGUOUS)
-            joins = open && match == before;
+            extends = open && match == before;
         else if (behavior == SPLIT_PREVIOUS || behavior == SPLIT_NEXT)
-            joins = open && match && !before;
+            extends = open && match && !before;
         before = match;
-        if (joins && behavior == SPLIT_NEXT) {
+        if (extends && behavior == SPLIT_NEXT) {
             start = c.start;
-        } else if (joins) {
+        } else if (extends) {
             end = c.end;
         } else {
             if (open)

@@ -303,8 +303,7 @@ static hone_status add_merges_of(tokenizer *t, int32_t id, uint32_t rank, int32_
         if (put)
             merge_put(&t->merges, left, right, rank, id);
     }
-    if (!marks_lead(p, n))
-        t->cut_at_marks = false;
+    joins_add(&t->joins, p, n);
     return HONE_OK;
 }
 
@@ -502,7 +501,6 @@ static hone_status from_spm(tokenizer *t, const spm_model *m, const json_t *conf
         status = pieces_init(t, m->n + json_object_size(more), err);
     t->spm = true;
     t->byte_fallback = m->byte_fallback;
-    t->cut_at_marks = true;
     if (!status)
         status = add_pieces(t, m, err);
     if (!status)

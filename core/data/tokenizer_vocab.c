@@ -218,6 +218,28 @@ void merge_put(merge_map *m, int32_t left, int32_t right, uint32_t rank, int32_t
     m->slot[i & m->mask] = (merge_slot){ key, rank, id };
 }
 
+/* -------------------------------------------------------------------------- joins */
+
+bool joins_init(joins *j)
+{
+    j->far = mem_new((size_t)1 << (JOIN_BITS - 6), sizeof *j->far);
+    return j->far != NULL;
+}
+
+void joins_add(joins *j, const char *p, size_t n)
+{
+    uint32_t x = 0;
+    size_t i, len;
+    for (i = 0; i < n; i += len) {
+        const uint32_t y = join_unit(uc_get(p + i, &len));
+        if (i && (x | y) < 128)
+            j->near[x][y >> 6] |= (uint64_t)1 << (y & 63);
+        else if (i)
+            j->far[join_hash(x, y) >> 6] |= (uint64_t)1 << (join_hash(x, y) & 63);
+        x = y;
+    }
+}
+
 /* ---------------------------------------------------------------------------- trie */
 
 static uint32_t trie_child(trie *t, uint32_t node, uint8_t byte)
