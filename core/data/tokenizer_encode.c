@@ -113,12 +113,32 @@ static bool emit(encoder *e, int32_t id, align at)
     return true;
 }
 
-static word_entry *word_slot(scratch *s, const char *p, size_t n)
+static inline uint64_t load(const char *p, size_t n) /* n: 4 or 8 */
 {
-    return s->words + (hash_bytes(p, n) & (WORD_SLOTS - 1));
+    uint64_t w = 0;
+    memcpy(&w, p, n);
+    return w;
 }
 
-static bool word_known(const word_entry *w, const char *p, size_t n)
+/* Short keys, often: all bytes, some of them twice, in two words. */
+static inline word_entry *word_slot(scratch *s, const char *p, size_t n)
+{
+    uint64_t a, b = n;
+    if (n >= 8) {
+        a = load(p, 8);
+        b += load(p + n - 8, 8) * 0x9e3779b97f4a7c15u;
+        if (n > 16)
+            b ^= load(p + 8, 8) * 0xff51afd7ed558ccdu;
+    } else if (n >= 4) {
+        a = load(p, 4) << 32 | load(p + n - 4, 4);
+    } else {
+        a = (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint8_t)p[n - 1];
+    }
+    a = (a ^ b >> 29 ^ b) * 0xc4ceb9fe1a85ec53u;
+    return s->words + (size_t)(a >> (64 - WORD_SLOTS_LOG2));
+}
+
+static inline bool word_known(const word_entry *w, const char *p, size_t n)
 {
     return w->n_key == n && memcmp(w->key, p, n) == 0;
 }

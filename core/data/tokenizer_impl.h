@@ -481,7 +481,8 @@ typedef struct word_entry {
     uint8_t n_key, n_ids; /* n_key == 0: free */
 } word_entry;
 HONE_STATIC_ASSERT(sizeof(word_entry) == 64, "one cache line");
-#define WORD_SLOTS (1u << 15)
+#define WORD_SLOTS_LOG2 15
+#define WORD_SLOTS (1u << WORD_SLOTS_LOG2)
 
 struct scratch { /* memory of one call; all owned */
     scratch *next;
