@@ -389,9 +389,9 @@ static hone_status encode_around(encoder *e, const trie *spellings, view v,
             end += spaces_behind(v.p + end, v.n - end);
         if (done < start)
             status = rest(e, view_slice(&v, (uint32_t)done, (uint32_t)start), err);
-        if (start > end) /* the spaces that an earlier token took reach past this one */
-            start = end;
-        if (!status && !emit(e, a->id, view_range(&v, (uint32_t)start, (uint32_t)end)))
+        /* the spaces that an earlier token took may reach past this one: then it is gone */
+        if (!status && start < end &&
+            !emit(e, a->id, view_range(&v, (uint32_t)start, (uint32_t)end)))
             status = no_memory(err);
         done = end;
     }

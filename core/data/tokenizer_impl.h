@@ -337,6 +337,7 @@ typedef struct scratch scratch;
 
 struct tokenizer {
     char what[32]; /* "tokenizer.json": names it in messages */
+    char nul[5];   /* stands for U+0000 in the JSON that is read; "": there is none */
     char hash[65];
     text arena;    /* every piece's bytes */
     piece *pieces; /* owned, cap_pieces */
@@ -539,6 +540,11 @@ int32_t piece_find(const tokenizer *t, const char *p, size_t n); /* as spelled; 
 int32_t raw_find(const tokenizer *t, const char *p, size_t n);   /* the model's domain */
 const char *piece_text(const tokenizer *t, int32_t id, size_t *n);
 const char *piece_raw(const tokenizer *t, int32_t id, size_t *n);
+
+/* A string of tokenizer.json as it is meant, fresh and NUL-terminated (free()), *n bytes; NULL: no
+ * memory. JSON's \u0000 stands in it as a NUL. */
+char *json_plain(const tokenizer *t, const json_t *s, size_t *n);
+char *text_plain(const tokenizer *t, const char *s, size_t n, size_t *n_out);
 
 HONE_MUST_CHECK hone_status components_parse(tokenizer *t, const json_t *root, hone_error *err);
 HONE_MUST_CHECK hone_status post_parse(tokenizer *t, const json_t *root, hone_error *err);

@@ -16,6 +16,103 @@ static hone_status fail_format(const tokenizer *t, const char *what, hone_error 
     return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", t->what, what);
 }
 
+/* ------------------------------------------------------------------------------ U+0000 */
+
+/* Jansson takes no NUL in keys, and vocabularies have one. It is read as a character that
+ * the file does not have: a private one, which stands for it until the string is used. */
+static bool choose_nul(char nul[5], const char *p, size_t n)
+{
+    uint32_t cp;
+    for (cp = 0xf0000; cp < 0xf0100; cp++) {
+        char escaped[16];
+        const char *at = p;
+        bool taken;
+        nul[utf8_put(cp, nul)] = 0;
+        taken = memmem(p, n, nul, 4) != NULL;
+        (void)snprintf(escaped, sizeof escaped, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10),
+                       0xdc00 + (cp & 0x3ff));
+        while (!taken && (at = memmem(at, n - (size_t)(at - p), "\\u", 2))) {
+            taken = n - (size_t)(at - p) >= 12 && strncasecmp(at, escaped, 12) == 0;
+            at += 2;
+        }
+        if (!taken)
+            return true;
+    }
+    return false;
+}
+
+static void hide_nuls(const char *nul, const char *p, size_t n, text *out)
+{
+    size_t i = 0, from = 0;
+    while (i + 1 < n) {
+        if (p[i] != '\\') {
+            i++;
+        } else if (n - i >= 6 && memcmp(p + i, "\\u0000", 6) == 0) {
+            text_add(out, p + from, i - from);
+            text_puts(out, nul);
+            i += 6;
+            from = i;
+        } else {
+            i += 2;
+        }
+    }
+    text_add(out, p + from, n - from);
+}
+
+char *text_plain(const tokenizer *t, const char *s, size_t n, size_t *n_out)
+{
+    char *out = mem_strndup(s, n);
+    size_t i, k = 0;
+    for (i = 0; out && i < n;) {
+        if (*t->nul && n - i >= 4 && memcmp(s + i, t->nul, 4) == 0) {
+            out[k++] = 0;
+            i += 4;
+        } else {
+            out[k++] = s[i++];
+        }
+    }
+    if (out)
+        out[k] = 0;
+    *n_out = k;
+    return out;
+}
+
+char *json_plain(const tokenizer *t, const json_t *s, size_t *n)
+{
+    return text_plain(t, json_string_value(s), json_string_length(s), n);
+}
+
+static hone_status no_memory(const tokenizer *t, hone_error *err)
+{
+    return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for its strings", t->what);
+}
+
+static int32_t find_plain(const tokenizer *t, const char *p, size_t n)
+{
+    size_t n_plain;
+    char *plain;
+    int32_t id;
+    if (!*t->nul)
+        return piece_find(t, p, n);
+    plain = text_plain(t, p, n, &n_plain);
+    id = plain ? piece_find(t, plain, n_plain) : -1;
+    free(plain);
+    return id;
+}
+
+static hone_status add_plain(tokenizer *t, int64_t id, const char *p, size_t n, hone_error *err)
+{
+    size_t n_plain;
+    char *plain;
+    hone_status status;
+    if (!*t->nul)
+        return piece_add(t, id, p, n, err);
+    plain = text_plain(t, p, n, &n_plain);
+    status = plain ? piece_add(t, id, plain, n_plain, err) : no_memory(t, err);
+    free(plain);
+    return status;
+}
+
 /* ---------------------------------------------------------------------------- the model */
 
 static hone_status check_model(const tokenizer *t, const json_t *model, hone_error *err)
@@ -71,7 +168,7 @@ static hone_status read_flags(tokenizer *t, const json_t *model, hone_error *err
         return HONE_OK;
     if (!json_is_string(unk))
         return fail_format(t, "model.unk_token is no string", err);
-    t->unk = piece_find(t, json_string_value(unk), json_string_length(unk));
+    t->unk = find_plain(t, json_string_value(unk), json_string_length(unk));
     if (t->unk < 0)
         return hone_fail(err, HONE_ERR_FORMAT,
                          "%s: model.unk_token \"%s\" is not in the vocabulary", t->what,
@@ -83,7 +180,6 @@ static hone_status read_vocab(tokenizer *t, json_t *vocab, size_t n_more, hone_e
 {
     const size_t n = json_object_size(vocab);
     void *i;
-    size_t k;
     hone_status status = pieces_init(t, n + n_more, err);
     for (i = json_object_iter(vocab); i && !status; i = json_object_iter_next(vocab, i)) {
         const json_t *id = json_object_iter_value(i);
@@ -96,14 +192,13 @@ static hone_status read_vocab(tokenizer *t, json_t *vocab, size_t n_more, hone_e
                 err, HONE_ERR_FORMAT,
                 "%s: \"%s\" has id %lld, but the vocabulary has %zu pieces: there is a hole",
                 t->what, quoted_s(key).s, (long long)json_integer_value(id), n);
-        status = piece_add(t, json_integer_value(id), key, json_object_iter_key_len(i), err);
+        status = add_plain(t, json_integer_value(id), key, json_object_iter_key_len(i), err);
     }
     t->n_vocab = (int64_t)n;
     if (!status)
         status = pieces_check(t, err);
     if (!status && n == 0)
         status = fail_format(t, "model.vocab is empty", err);
-    (void)k;
     return status;
 }
 
@@ -136,13 +231,14 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
                               hone_error *err)
 {
     const char *side[2];
-    size_t n[2], i;
+    const char *p;
+    size_t n[2], n_made, i;
     int32_t id[2], made;
     hone_status status = merge_sides(t, m, at, side, n, err);
     if (status)
         return status;
     for (i = 0; i < 2; i++) {
-        id[i] = piece_find(t, side[i], n[i]);
+        id[i] = find_plain(t, side[i], n[i]);
         if (id[i] < 0)
             return hone_fail(err, HONE_ERR_FORMAT,
                              "%s: merge %zu speaks of \"%s\", which is not in the vocabulary",
@@ -154,7 +250,7 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
     status = text_status(both, err);
     if (status)
         return status;
-    made = piece_find(t, both->p ? both->p : "", both->n);
+    made = find_plain(t, both->p ? both->p : "", both->n);
     if (made < 0)
         return hone_fail(err, HONE_ERR_FORMAT,
                          "%s: merge %zu makes \"%s\", which is not in the vocabulary", t->what, at,
@@ -163,7 +259,8 @@ static hone_status read_merge(tokenizer *t, const json_t *m, size_t at, uint32_t
     for (i = 0; i < 2; i++)
         if (id[i] == t->unk || t->pieces[id[i]].byte)
             t->odd_merges = true;
-    joins_add(&t->joins, both->p, both->n);
+    p = piece_text(t, made, &n_made);
+    joins_add(&t->joins, p, n_made);
     return HONE_OK;
 }
 
@@ -230,7 +327,8 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
                   { "rstrip", &a.rstrip },
                   { "normalized", &a.normalized },
                   { "special", &a.special } };
-    size_t i;
+    const char *p;
+    size_t i, n;
     hone_status status;
     if (!json_is_string(content) || !json_is_integer(id))
         return hone_fail(err, HONE_ERR_FORMAT,
@@ -245,7 +343,7 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
     }
     if (json_string_length(content) == 0)
         return HONE_OK; /* as there: nothing to find */
-    a.id = piece_find(t, json_string_value(content), json_string_length(content));
+    a.id = find_plain(t, json_string_value(content), json_string_length(content));
     if (a.id >= 0 && a.id != json_integer_value(id))
         return hone_fail(err, HONE_ERR_FORMAT,
                          "%s: added token \"%s\" has id %lld, but %d in the vocabulary", t->what,
@@ -260,13 +358,14 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
                 t->what, quoted_s(json_string_value(content)).s, (long long)json_integer_value(id),
                 (long long)t->n);
         a.id = (int32_t)t->n;
-        status = piece_add(t, a.id, json_string_value(content), json_string_length(content), err);
+        status = add_plain(t, a.id, json_string_value(content), json_string_length(content), err);
         if (!status)
             status = piece_index(t, a.id, false, err);
         if (status)
             return status;
     }
-    return added_append(t, &a, json_string_value(content), json_string_length(content), err);
+    p = piece_text(t, a.id, &n);
+    return added_append(t, &a, p, n, err);
 }
 
 static hone_status read_added(tokenizer *t, const json_t *list, hone_error *err)
@@ -322,14 +421,25 @@ hone_status tokenizer_from_json(tokenizer **out, const char *p, size_t n, hone_e
 {
     tokenizer *t = NULL;
     json_t *root = NULL;
+    text shown = { 0 };
     hone_status status = tokenizer_new(&t, "tokenizer.json", p, n, err);
+    if (!status && memmem(p, n, "\\u0000", 6)) {
+        if (choose_nul(t->nul, p, n)) {
+            hide_nuls(t->nul, p, n, &shown);
+            status = text_status(&shown, err);
+        } else {
+            status =
+                fail_format(t, "it has NULs and 256 private characters: no stand-in is left", err);
+        }
+    }
     if (!status)
-        status = json_parse(&root, p, n, t->what, err);
+        status = json_parse(&root, shown.n ? shown.p : p, shown.n ? shown.n : n, t->what, err);
     if (!status && !json_is_object(root))
         status = fail_format(t, "it is no object", err);
     if (!status)
         status = from_json(t, root, err);
     json_decref(root);
+    text_finish(&shown);
     if (status) {
         tokenizer_close(t);
         return status;

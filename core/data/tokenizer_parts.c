@@ -53,16 +53,10 @@ static hone_status get_text(const tokenizer *t, const json_t *o, const char *key
                             size_t *n, hone_error *err)
 {
     const json_t *v = json_object_get(o, key);
-    char *copy;
     if (!json_is_string(v))
         return bad_value(t, type_of(o), key, "string", err);
-    copy = mem_strndup(json_string_value(v), json_string_length(v));
-    if (!copy)
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for components", t->what);
-    free(*out);
-    *out = copy;
-    *n = json_string_length(v);
-    return HONE_OK;
+    *out = json_plain(t, v, n);
+    return *out ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for components", t->what);
 }
 
 static hone_status get_char(const tokenizer *t, const json_t *o, const char *key, char out[5],
@@ -70,7 +64,8 @@ static hone_status get_char(const tokenizer *t, const json_t *o, const char *key
 {
     const json_t *v = json_object_get(o, key);
     const char *s = json_string_value(v);
-    if (!s || json_string_length(v) == 0 || uc_len(*s) != json_string_length(v))
+    if (!s || json_string_length(v) == 0 || uc_len(*s) != json_string_length(v) ||
+        (*t->nul && strcmp(s, t->nul) == 0))
         return bad_value(t, type_of(o), key, "single character", err);
     memcpy(out, s, json_string_length(v) + 1);
     return HONE_OK;
@@ -86,8 +81,8 @@ static hone_status get_count(const tokenizer *t, const json_t *o, const char *ke
     return HONE_OK;
 }
 
-/* {"String": ...} or {"Regex": ...} */
-static hone_status get_pattern(const tokenizer *t, const json_t *o, const char **p, size_t *n,
+/* {"String": ...} or {"Regex": ...}; *p is fresh. */
+static hone_status get_pattern(const tokenizer *t, const json_t *o, char **p, size_t *n,
                                bool *literal, hone_error *err)
 {
     const json_t *pattern = json_object_get(o, "pattern");
@@ -97,21 +92,27 @@ static hone_status get_pattern(const tokenizer *t, const json_t *o, const char *
         v = json_object_get(pattern, "Regex");
     if (!json_is_string(v))
         return bad_value(t, type_of(o), "pattern", "String or Regex", err);
-    *p = json_string_value(v);
-    *n = json_string_length(v);
-    if (*n == 0)
+    if (json_string_length(v) == 0)
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
                          "%s: %s has an empty pattern, which is not supported", t->what,
                          type_of(o));
-    return HONE_OK;
+    *p = json_plain(t, v, n);
+    return *p ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for components", t->what);
 }
 
-static hone_status open_pattern(const tokenizer *t, const json_t *o, const char *p, size_t n,
-                                bool literal, regex **out, hone_error *err)
+/* The pattern of o, compiled. */
+static hone_status open_pattern(const tokenizer *t, const json_t *o, regex **out, hone_error *err)
 {
     char where[96];
+    char *p = NULL;
+    size_t n = 0;
+    bool literal;
+    hone_status status = get_pattern(t, o, &p, &n, &literal, err);
     (void)snprintf(where, sizeof where, "%s: %s", t->what, type_of(o));
-    return regex_open(out, p, n, literal, where, err);
+    if (!status)
+        status = regex_open(out, p, n, literal, where, err);
+    free(p);
+    return status;
 }
 
 static hone_status no_room(const tokenizer *t, size_t n, hone_error *err)
@@ -150,17 +151,11 @@ static hone_status norm_prepend(tokenizer *t, const json_t *o, int kind, hone_er
 static hone_status norm_replace(tokenizer *t, const json_t *o, int kind, hone_error *err)
 {
     normalizer *m = norm_add(t, kind, err);
-    const char *p;
-    size_t n;
     bool literal;
     hone_status status = m ? get_text(t, o, "content", &m->text, &m->n, err) : HONE_ERR_NOMEM;
     if (!status)
-        status = get_pattern(t, o, &p, &n, &literal, err);
-    if (status || !literal)
-        return status ? status : open_pattern(t, o, p, n, false, &m->re, err);
-    m->pattern = mem_strndup(p, n);
-    m->n_pattern = n;
-    return m->pattern ? HONE_OK : no_room(t, 0, err);
+        status = get_pattern(t, o, &m->pattern, &m->n_pattern, &literal, err);
+    return status || literal ? status : open_pattern(t, o, &m->re, err);
 }
 
 static hone_status norm_strip(tokenizer *t, const json_t *o, int kind, hone_error *err)
@@ -250,13 +245,10 @@ static hone_status pre_split(tokenizer *t, const json_t *o, int kind, hone_error
     static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious",
                                          "MergedWithNext", "Contiguous" }; /* in SPLIT_ order */
     const char *behavior = json_string_value(json_object_get(o, "behavior"));
+    const char *pattern =
+        json_string_value(json_object_get(json_object_get(o, "pattern"), "Regex"));
     pre_tokenizer *m = pre_add(t, kind, err);
-    const char *p;
-    size_t n;
-    bool literal;
-    hone_status status = m ? get_pattern(t, o, &p, &n, &literal, err) : HONE_ERR_NOMEM;
-    if (!status)
-        status = get_bool(t, o, "invert", NULL, &m->invert, err);
+    hone_status status = m ? get_bool(t, o, "invert", NULL, &m->invert, err) : HONE_ERR_NOMEM;
     if (status)
         return status;
     for (m->behavior = 0; behavior && m->behavior <= SPLIT_CONTIGUOUS; m->behavior++)
@@ -266,10 +258,9 @@ static hone_status pre_split(tokenizer *t, const json_t *o, int kind, hone_error
         return bad_value(t, "Split", "behavior", "known behavior", err);
     /* a published pattern matches everywhere: isolating matches and removing what is
      * between them are the same */
-    if (!literal &&
-        ((m->behavior == SPLIT_ISOLATED) || (m->behavior == SPLIT_REMOVED && m->invert)))
-        m->scan = scanner_find(p);
-    return m->scan ? HONE_OK : open_pattern(t, o, p, n, literal, &m->re, err);
+    if (pattern && (m->behavior == SPLIT_ISOLATED || (m->behavior == SPLIT_REMOVED && m->invert)))
+        m->scan = scanner_find(pattern);
+    return m->scan ? HONE_OK : open_pattern(t, o, &m->re, err);
 }
 
 static const component pre_tokenizers[] = {
@@ -314,13 +305,8 @@ static hone_status dec_metaspace(tokenizer *t, const json_t *o, int kind, hone_e
 static hone_status dec_replace(tokenizer *t, const json_t *o, int kind, hone_error *err)
 {
     decoder *d = dec_add(t, kind, err);
-    const char *p;
-    size_t n;
-    bool literal;
     hone_status status = d ? get_text(t, o, "content", &d->text, &d->n, err) : HONE_ERR_NOMEM;
-    if (!status)
-        status = get_pattern(t, o, &p, &n, &literal, err);
-    return status ? status : open_pattern(t, o, p, n, literal, &d->re, err);
+    return status ? status : open_pattern(t, o, &d->re, err);
 }
 
 static hone_status dec_strip(tokenizer *t, const json_t *o, int kind, hone_error *err)
