@@ -208,18 +208,20 @@ static void choose_straight(tokenizer *t)
     t->straight_prefix = prefix;
 }
 
-/* Where may words be cut? Characters without a piece must not care for their neighbours:
- * they do when they fuse, and when the unknown piece is written late (units_utf8). */
+/* Where may words be cut? A character without a piece must not reach its neighbours. It does
+ * when nothing stands for it (those around it then meet), when unknown ones fuse, and
+ * when the unknown piece is written late (units_utf8); a space mark that has a piece
+ * ends the last two. */
 static void choose_cuts(tokenizer *t)
 {
     const int32_t mark = char_find(t, 0x2581);
     size_t b = 0;
-    if (t->raw || t->odd_merges || t->ignore_merges)
-        return;
     while (t->byte_fallback && b < 256 && t->unit[b] >= 0)
         b++;
+    if (t->raw || t->odd_merges || t->ignore_merges || (t->unk < 0 && b < 256))
+        return;
     t->cut_at_marks = mark >= 0 && mark < VIRTUAL_FIRST;
-    t->cut_anywhere = b == 256 || (!t->spm && (t->unk < 0 || (!t->byte_fallback && !t->fuse_unk)));
+    t->cut_anywhere = b == 256 || (!t->spm && !t->byte_fallback && !t->fuse_unk);
 }
 
 hone_status tokenizer_ready(tokenizer *t, hone_error *err)
