@@ -55,6 +55,7 @@ static hone_status set_limits(int64_t memory_bytes, hone_error *err)
 }
 
 /* No rule is added: every kind of access that the kernel knows is refused everywhere. */
+#ifndef SANITIZED
 static void set_landlock(void)
 {
 #ifdef SYS_landlock_create_ruleset
@@ -139,16 +140,18 @@ static hone_status set_seccomp(hone_error *err)
 }
 #endif
 
+#endif /* SANITIZED */
+
 hone_status lockdown(int64_t memory_bytes, hone_error *err)
 {
-    hone_status st = HONE_OK;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return hone_fail(err, HONE_ERR_IO, "cannot give up privileges: %s", strerror(errno));
 #ifdef SANITIZED
-    memory_bytes = 0; /* the sanitizer maps terabytes, and reads /proc when it reports */
-    return set_limits(memory_bytes, err);
+    (void)memory_bytes; /* the sanitizer maps terabytes, and reads /proc when it reports */
+    return set_limits(0, err);
 #else
-    if ((st = set_limits(memory_bytes, err)))
+    hone_status st = set_limits(memory_bytes, err);
+    if (st)
         return st;
     set_landlock();
 #ifdef ARCHITECTURE
