@@ -165,11 +165,7 @@ static hone_status index_added(tokenizer *t, hone_error *err)
             p = a->normal;
             n = a->n_normal;
         }
-        if (!n)
-            return hone_fail(err, HONE_ERR_FORMAT,
-                             "%s: nothing is left of added token \"%s\" once normalized", t->what,
-                             quoted(a->content, a->n).s);
-        if (!trie_add(a->normalized ? &t->normal : &t->plain, p, n, (int32_t)i))
+        if (n && !trie_add(a->normalized ? &t->normal : &t->plain, p, n, (int32_t)i))
             return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for added tokens", t->what);
         t->added_of[a->id] = (int32_t)i;
     }

@@ -215,6 +215,7 @@ typedef struct trie {
     uint32_t root[256]; /* child of the root by byte; 0: none */
 } trie;
 
+/* Of equal patterns the first stays. */
 HONE_MUST_CHECK bool trie_add(trie *t, const char *p, size_t n, int32_t id);
 /* The leftmost, then longest, pattern in p[from..n): its id, place and length, or -1. */
 int32_t trie_find(const trie *t, const char *p, size_t n, size_t from, size_t *at, size_t *len);

@@ -34,11 +34,20 @@ void aligned_add(aligned *t, const char *p, size_t n, align from)
 
 void aligned_copy(aligned *t, const view *v, uint32_t i, uint32_t j)
 {
+    uint32_t end;
     if (i >= j || !aligned_grow(t, j - i))
         return;
     memcpy(t->p + t->n, v->p + i, j - i);
-    for (; i < j; i++)
-        t->al[t->n++] = view_range(v, i, i + 1);
+    if (v->al) {
+        memcpy(t->al + t->n, v->al + i, (j - i) * sizeof *t->al);
+        t->n += j - i;
+        return;
+    }
+    while (i < j) { /* every byte of a character has the character's range */
+        const align from = view_range(v, i, i + (uint32_t)uc_len(v->p[i]));
+        for (end = i + (uint32_t)uc_len(v->p[i]); i < end; i++)
+            t->al[t->n++] = from;
+    }
 }
 
 view aligned_view(const aligned *t)
@@ -132,10 +141,13 @@ static hone_status do_lowercase(const view *v, aligned *out)
 
 void map_bytes(const view *v, uint32_t i, uint32_t j, aligned *out)
 {
-    for (; i < j; i++) {
-        char buf[4];
-        aligned_add(out, buf, utf8_put(byte_to_char((uint8_t)v->p[i]), buf),
-                    view_range(v, i, i + 1));
+    uint32_t end;
+    while (i < j) {
+        const align from = view_range(v, i, i + (uint32_t)uc_len(v->p[i]));
+        for (end = i + (uint32_t)uc_len(v->p[i]); i < end; i++) {
+            char buf[4];
+            aligned_add(out, buf, utf8_put(byte_to_char((uint8_t)v->p[i]), buf), from);
+        }
     }
 }
 
@@ -143,12 +155,14 @@ void map_bytes(const view *v, uint32_t i, uint32_t j, aligned *out)
  * one where there are several. */
 static hone_status do_spaces(const view *v, aligned *out)
 {
-    uint32_t i;
-    bool space = true;
-    for (i = 0; i < v->n; i++) {
-        if (!space || v->p[i] != ' ')
-            aligned_copy(out, v, i, i + 1);
-        space = v->p[i] == ' ';
+    uint32_t i = 0, end;
+    while (i < v->n) {
+        for (end = i; end < v->n && v->p[end] != ' '; end++)
+            ;
+        aligned_copy(out, v, i, end);
+        if (end < v->n && end > i) /* the first space behind a word */
+            aligned_copy(out, v, end, end + 1);
+        i = end + 1;
     }
     return HONE_OK;
 }

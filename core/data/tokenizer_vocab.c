@@ -265,7 +265,8 @@ bool trie_add(trie *t, const char *p, size_t n, int32_t id)
         t->n = 1; /* the root */
     for (i = 0; i < n; i++)
         node = trie_child(t, node, (uint8_t)p[i]);
-    t->node[node].id = id;
+    if (t->node[node].id < 0)
+        t->node[node].id = id;
     return true;
 }
 
