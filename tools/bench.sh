@@ -1,7 +1,7 @@
 #!/bin/sh
-# bench.sh - what `./dev bench` runs: ops against this machine's ceilings, tokenizers, and a LoRA
-# step at about 10 M and 100 M parameters. --peers also runs PyTorch + PEFT and Hugging
-# Face tokenizers, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
+# bench.sh - what `./dev bench` runs: a LoRA step at about 10 M and 100 M parameters. --peers also
+# runs PyTorch + PEFT on the same folders, alternating with hone, from PyPI in .venv-peers
+# (HONE_PEERS names another).
 set -eu
 cd "$(dirname "$0")/.."
 peers=""
@@ -9,16 +9,10 @@ if [ "${1:-}" = --peers ]; then
     venv=${HONE_PEERS:-.venv-peers}
     [ -x "$venv/bin/python" ] || {
         python3 -m venv "$venv"
-        "$venv/bin/pip" install -q torch transformers peft tokenizers numpy
+        "$venv/bin/pip" install -q torch transformers peft numpy
     }
     peers=$venv/bin/python
 fi
-
-echo "== ops, against the ceilings measured in the same run"
-build/tests/bench/bench_ops
-echo "== tokenizers, one core"
-build/tests/bench/bench_tokenizer
-[ -z "$peers" ] || "$peers" tools/bench/peer_tokenizers.py
 
 folder=$(mktemp -d /tmp/hone-bench-model-XXXXXX)
 trap 'rm -rf "$folder"' EXIT

@@ -301,11 +301,10 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
         fill_scales(run, w, d, s->aux, first, n);
         break;
     default: {
-        if (s->op >= HONE_EW_END) /* hone_ew_check() has refused it; gcc does not know */
-            break;
         uint8_t r[3] = { 0, 0, 0 };
         const int count = operands(s, r);
-        run->k->op[s->op](d, value[r[0]], value[r[count > 1 ? 1 : 0]], value[r[count > 2 ? 2 : 0]]);
+        run->k->op[s->op & 63](d, value[r[0]], value[r[count > 1 ? 1 : 0]],
+                               value[r[count > 2 ? 2 : 0]]);
         break;
     }
     }

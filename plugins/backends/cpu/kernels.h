@@ -28,7 +28,7 @@ typedef void cpu_ew_op(float *restrict d, const float *restrict a, const float *
 
 /* kern_exact.c */
 typedef struct cpu_exact {
-    cpu_ew_op *op[HONE_EW_END]; /* NULL: not a function of registers alone */
+    cpu_ew_op *op[64]; /* NULL: not a function of registers alone */
     void (*load[CPU_DTYPES])(float *restrict d, const void *restrict s, int64_t n);
     void (*store[CPU_DTYPES])(void *restrict d, const float *restrict s, int64_t n);
     /* d[i] = RANDOM at counter first + i */
