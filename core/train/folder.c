@@ -65,27 +65,37 @@ hone_status folder_begin(char **tmp, const char *path, hone_error *err)
     return st;
 }
 
+/* Without an exchange: the old one aside, the new one in, the old one to tmp. */
+static hone_status move_over(const char *tmp, const char *path, hone_error *err)
+{
+    char *aside = with_suffix(path, "old");
+    hone_status st = HONE_OK;
+    if (!aside)
+        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", path);
+    if (rename(path, aside) != 0)
+        st = hone_fail(err, HONE_ERR_IO, "%s: cannot move it aside: %s", path, strerror(errno));
+    else if (rename(tmp, path) != 0) {
+        st = hone_fail(err, HONE_ERR_IO, "%s: cannot put it in place: %s", path, strerror(errno));
+        (void)!rename(aside, path);
+    } else {
+        st = dir_remove(aside, err);
+    }
+    free(aside);
+    return st;
+}
+
 /* Put tmp at path; what was there, if anything, is then at tmp. */
 static hone_status exchange(const char *tmp, const char *path, hone_error *err)
 {
-    char *aside = NULL;
-    hone_status st = HONE_OK;
     if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE) == 0)
         return HONE_OK;
     if (errno == ENOENT) {
         if (rename(tmp, path) == 0)
             return HONE_OK;
     } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {
-        aside = with_suffix(path, "old");
-        if (!aside)
-            return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", path);
-        if (rename(path, aside) == 0 && rename(tmp, path) == 0 && rename(aside, tmp) == 0)
-            goto out;
+        return move_over(tmp, path, err);
     }
-    st = hone_fail(err, HONE_ERR_IO, "%s: cannot put it in place: %s", path, strerror(errno));
-out:
-    free(aside);
-    return st;
+    return hone_fail(err, HONE_ERR_IO, "%s: cannot put it in place: %s", path, strerror(errno));
 }
 
 hone_status folder_commit(const char *tmp, const char *path, hone_error *err)
