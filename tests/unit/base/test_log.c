@@ -6,6 +6,7 @@
 #include "folder.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -110,8 +111,15 @@ static void test_log__a_status_line_stays_below_the_log(void)
     log_set_status(NULL);
     log_line(HONE_LOG_INFO, "end");
     (void)dup2(kept, STDERR_FILENO);
-    n = read(terminal, got, sizeof got - 1);
-    got[n > 0 ? n : 0] = '\0';
+    got[0] = '\0';
+    while (!strstr(got, "end\r\n")) { /* a terminal gives what has come so far */
+        struct pollfd wait = { .fd = terminal, .events = POLLIN };
+        const size_t have = strlen(got);
+        if (poll(&wait, 1, 5000) <= 0 ||
+            (n = read(terminal, got + have, sizeof got - 1 - have)) <= 0)
+            break;
+        got[have + (size_t)n] = '\0';
+    }
     CHECK_STR(got, "\r\033[K0123456789012345678" /* one column stays free: no wrapping */
                    "\r\033[Kline\r\n0123456789012345678"
                    "\r\033[K"
