@@ -70,7 +70,7 @@ hone_status session_check_adapter(const session *z, const char *dir, hone_error 
     };
     for (size_t i = 0; p && !st && i < sizeof marks / sizeof marks[0]; i++) {
         const char *then = json_string_value(json_object_get(p, marks[i].key));
-        if (then && strcmp(then, marks[i].now) != 0)
+        if (then && then[0] && strcmp(then, marks[i].now) != 0)
             st = hone_fail(err, HONE_ERR_STATE,
                            "%s was trained with another %s (%.12s, now %.12s); %s", dir,
                            marks[i].what, then, marks[i].now, marks[i].how);
