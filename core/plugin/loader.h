@@ -15,6 +15,9 @@ hone_status descriptor_check(const hone_plugin *plugin, const plugin_file *file,
 /* Loaded and between init() and shutdown(). */
 bool plugin_is_running(const plugin_file *file);
 
+/* For tests, which have no 10 seconds. probe.c */
+void probe_set_timeout(int seconds);
+
 /* The component of a loaded plugin that a row of its note names. component.c */
 const hone_component *component_of(const hone_plugin *plugin, const hone_note_row *row);
 

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIMEOUT_SECONDS 10
+static int timeout_seconds = 10;
 
 typedef struct answer {
     char *path, *kind, *name; /* owned */
@@ -30,6 +30,11 @@ typedef struct answer {
 
 static answer *answers;
 static size_t n_answers, cap_answers;
+
+void probe_set_timeout(int seconds)
+{
+    timeout_seconds = seconds;
+}
 
 static hone_status run_probe(registry *r, component_row c, hone_error *err)
 {
@@ -71,7 +76,7 @@ static void child(registry *r, component_row c, int out)
 /* True when the whole record came before the end of time. */
 static bool receive(int in, hone_error *record, bool *timed_out)
 {
-    const double end = clock_now() + TIMEOUT_SECONDS;
+    const double end = clock_now() + timeout_seconds;
     size_t got = 0;
     *timed_out = false;
     while (got < sizeof *record) {
@@ -122,7 +127,7 @@ static hone_status ask_child(registry *r, component_row c, hone_error *err)
         continue;
     if (timed_out)
         return hone_fail(err, HONE_ERR_UNSUPPORTED, "probe gave no answer within %d seconds",
-                         TIMEOUT_SECONDS);
+                         timeout_seconds);
     if (!complete && WIFSIGNALED(how))
         return hone_fail(err, HONE_ERR_UNSUPPORTED, "probe crashed with signal %d", WTERMSIG(how));
     if (!complete)

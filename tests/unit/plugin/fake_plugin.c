@@ -106,6 +106,11 @@ static hone_status probe(const hone_host *host, hone_error *err)
 #elif FAKE_PROBE == 3
     (void)err;
     _exit(3);
+#elif FAKE_PROBE == 5
+    (void)err;
+    for (;;)
+        (void)pause();
+    return HONE_OK;
 #else
     (void)err;
     (void)!write(STDOUT_FILENO, "noise\n", 6);

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/plugin/loader.h"
 #include "fakes.h"
 #include "hone/recipe.h"
 
@@ -241,6 +242,17 @@ static void test_loader__probes_answer_crash_or_exit(void)
     }
 }
 
+static void test_loader__a_probe_that_hangs_is_ended(void)
+{
+    hone_error err;
+    const double start = clock_now();
+    probe_set_timeout(1);
+    CHECK_INT(probe_fake("probe_hang", "probe-hang", &err), HONE_ERR_UNSUPPORTED);
+    CHECK_STR(err.message, "probe gave no answer within 1 seconds");
+    CHECK(clock_now() - start >= 1);
+    CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
 static void test_loader__one_file_alone(void)
 {
     hone_error err = { 0 };
@@ -272,6 +284,7 @@ int main(void)
     RUN(test_loader__a_file_that_changed_after_the_listing_is_refused);
     RUN(test_loader__fast_math_does_not_leak);
     RUN(test_loader__probes_answer_crash_or_exit);
+    RUN(test_loader__a_probe_that_hangs_is_ended);
     RUN(test_loader__one_file_alone);
     plugin_shutdown_all();
     fakes_remove(folder);
