@@ -77,6 +77,30 @@ typedef struct dataset_reader {
 HONE_MUST_CHECK hone_status dataset_reader_run(dataset_reader *r, const char *p, size_t n,
                                                hone_error *err);
 
+/* ------------------------------------------------------------------- rows */
+
+/* One sample on its way to a row. */
+typedef struct row_job {
+    sample s; /* owned */
+    int64_t line, bad_bytes;
+    bool empty;
+    row r;           /* owned */
+    uint8_t *roles;  /* owned, r.n: whose token it is */
+    int32_t special; /* a special token that the sample's own words spell, or -1 */
+    bool left_out;   /* the template drops a turn of it, or thoughts */
+    hone_error err;
+} row_job;
+
+typedef struct row_maker { /* all borrowed */
+    const dataset_options *o;
+    const tokenizer *t;
+    const chat_template *c; /* may be NULL */
+} row_maker;
+
+/* j->r and what is said of it, from j->s. Messages without file and line. [any] */
+HONE_MUST_CHECK hone_status row_make(const row_maker *l, row_job *j, hone_error *err);
+void row_job_finish(row_job *j);
+
 /* d->hash from its rows, in order. */
 void dataset_rehash(dataset *d);
 

@@ -2,9 +2,13 @@
  * jinja_impl.h - what the files of the Jinja interpreter share.
  *
  *   jinja_lex.c      bytes -> tokens, white space control applied
- *   jinja_parse.c    tokens -> tree
- *   jinja_value.c    values: memory, text, truth, equality, slices
- *   jinja_calls.c    filters, tests, methods, functions: one table each
+ *   jinja_expr.c     tokens -> tree: expressions
+ *   jinja_parse.c    ... and statements
+ *   jinja_arena.c    memory of trees and values, and their error
+ *   jinja_value.c    values: truth, equality, parts, sums
+ *   jinja_text.c     ... text
+ *   jinja_filters.c  filters
+ *   jinja_calls.c    tests, methods, functions
  *   jinja_run.c      tree + values -> text
  *
  * Trees and values live in arenas and are freed at once. Errors stick: the first one is
@@ -105,7 +109,7 @@ enum {
 typedef struct node node;
 struct node {
     uint8_t kind;
-    uint8_t op;     /* N_CONST: V_*; N_BINARY, N_COMPARE: see jinja_parse.c; N_TEST: negated */
+    uint8_t op;     /* N_CONST: V_*; N_BINARY, N_COMPARE: OP_*; N_TEST: negated */
     uint16_t depth; /* of the tree below */
     int line;
     const char *s; /* name or text */
@@ -139,6 +143,32 @@ struct jinja {
     node *body;
     char *what; /* owned */
 };
+
+/* ----------------------------------------------------------------------- parsing */
+
+typedef struct parser {
+    arena *a;
+    const lexeme *t; /* borrowed: the current one */
+    int depth;       /* of calls */
+} parser;
+
+/* jinja_expr.c. parser_fail: the current token is not what was wanted. */
+void parser_fail(parser *p, const char *wanted);
+bool parser_at(const parser *p, const char *op);
+bool parser_at_word(const parser *p, const char *word);
+bool parser_take(parser *p, const char *op);
+bool parser_take_word(parser *p, const char *word);
+void parser_want(parser *p, const char *op);
+int node_depth(const node *n);
+/* A node over the (lists of) children a, b, c. The limit on depth bounds whoever walks it. */
+node *node_make(parser *p, int kind, node *a, node *b, node *c);
+/* The same with the current token as its text, which is taken. */
+node *node_text(parser *p, int kind);
+node *node_name(parser *p);
+void node_append(node **list, node *n);
+/* Without a conditional: where "if" means something else, as in a for. */
+node *jinja_parse_or(parser *p);
+node *jinja_parse_expression(parser *p);
 
 /* ----------------------------------------------------------------------- values */
 
@@ -220,6 +250,16 @@ typedef struct call_args {
     size_t n;
     value_dict *named; /* keyword arguments; NULL: none */
 } call_args;
+
+/* An argument by place or name; undefined when it is not given. */
+value call_arg(const call_args *args, size_t at, const char *name);
+hone_str value_want_str(arena *a, value v, const char *who); /* an error unless it is text */
+/* str.strip(chars), lstrip, rstrip; chars undefined or none: white space. */
+value jinja_strip(arena *a, hone_str s, value chars, bool left, bool right);
+value jinja_case(arena *a, hone_str s, bool upper, bool first_only);
+value jinja_replace(arena *a, hone_str s, hone_str old, hone_str new);
+value jinja_split(arena *a, hone_str s, value separator);
+value jinja_join(arena *a, const value_list *l, hone_str by);
 
 typedef struct machine machine; /* a rendering in progress: jinja_run.c */
 arena *machine_arena(machine *m);
