@@ -12,15 +12,18 @@
 
 static int n_problems;
 
-HONE_PRINTF(2, 3) static void line(bool good, const char *format, ...)
+static const char ok[] = "ok", missing[] = "MISSING", unused[] = "not used";
+
+/* state: one of the three above; what is missing counts as a problem. */
+HONE_PRINTF(2, 3) static void line(const char *state, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs(good ? "  ok       " : "  MISSING  ", stdout);
+    printf("  %-9s", state);
     vprintf(format, args);
     va_end(args);
     putchar('\n');
-    n_problems += !good;
+    n_problems += state == missing;
 }
 
 /* What a complete installation has; `get` is what to do when it is not there. */
@@ -47,11 +50,11 @@ static void check_machine(void)
     const long pages = sysconf(_SC_AVPHYS_PAGES), all = sysconf(_SC_PHYS_PAGES);
     puts("machine");
     if (!uname(&u))
-        line(true, "%s %s, %d cores for hone", u.sysname, u.machine, cpu_count());
+        line(ok, "%s %s, %d cores for hone", u.sysname, u.machine, cpu_count());
     print_bytes(&t, (double)pages * (double)sysconf(_SC_PAGESIZE));
     text_puts(&t, " free of ");
     print_bytes(&t, (double)all * (double)sysconf(_SC_PAGESIZE));
-    line(true, "memory: %s", t.p ? t.p : "?");
+    line(ok, "memory: %s", t.p ? t.p : "?");
     text_finish(&t);
 #if defined(__x86_64__)
     static const char *const names[] = { "avx2", "avx512f", "avx512_bf16", "amx" };
@@ -62,7 +65,7 @@ static void check_machine(void)
     for (size_t i = 0; i + 1 < sizeof has / sizeof has[0]; i++)
         if (has[i])
             text_printf(&t, " %s", names[i]);
-    line(has[0], "%s%s", t.p ? t.p : "",
+    line(has[0] ? ok : missing, "%s%s", t.p ? t.p : "",
          has[0] ? "" : " none; hone will be slow on this processor");
     text_finish(&t);
 #endif
@@ -75,16 +78,17 @@ static void check_plugins(registry *r)
         component_row found;
         hone_error err = { 0 };
         if (registry_find(&found, r, expected[i].kind, expected[i].name, &err))
-            line(false, "%s %s (%s): %s", expected[i].kind, expected[i].name, expected[i].use,
+            line(missing, "%s %s (%s): %s", expected[i].kind, expected[i].name, expected[i].use,
                  expected[i].get);
         else if (component_probe(r, found, &err))
-            line(false, "%s %s (%s): %s", expected[i].kind, expected[i].name, expected[i].use,
+            line(missing, "%s %s (%s): %s", expected[i].kind, expected[i].name, expected[i].use,
                  err.message);
         else
-            line(true, "%s %s  (%s)", expected[i].kind, expected[i].name, expected[i].use);
+            line(ok, "%s %s  (%s)", expected[i].kind, expected[i].name, expected[i].use);
     }
     for (size_t i = 0; i < registry_n_problems(r); i++)
-        line(false, "%s: %s", registry_problem(r, i)->path, registry_problem(r, i)->reason);
+        line(registry_problem(r, i)->hidden ? unused : missing, "%s: %s",
+             registry_problem(r, i)->path, registry_problem(r, i)->reason);
 }
 
 static void check_run(const settings *s, session *z)
@@ -94,34 +98,35 @@ static void check_run(const settings *s, session *z)
     printf("run (%s)\n",
            s->file ? s->file : "no hone.json here; run hone where one is, or --config FILE");
     if (!s->top.model) {
-        line(s->file == NULL, "model: none set; \"model\" names a Hugging Face model folder");
+        line(s->file ? missing : ok,
+             "model: none set; \"model\" names a Hugging Face model folder");
     } else {
         llama_config c = { 0 };
         if (llama_config_read(&c, s->top.model, &err))
-            line(false, "model: %s", err.message);
+            line(missing, "model: %s", err.message);
         else
-            line(true, "model: %s, %s, %.1f million parameters", s->top.model, c.family,
+            line(ok, "model: %s, %s, %.1f million parameters", s->top.model, c.family,
                  (double)llama_param_count(&c) / 1e6);
         llama_config_finish(&c);
         if (tokenizer_open(&z->tok, s->top.model, &err))
-            line(false, "tokenizer: %s", err.message);
+            line(missing, "tokenizer: %s", err.message);
         else
-            line(true, "tokenizer: %lld entries", (long long)tokenizer_size(z->tok));
+            line(ok, "tokenizer: %lld entries", (long long)tokenizer_size(z->tok));
         if (z->tok && chat_template_open(&z->chat, s->top.template_, s->top.model, z->tok, &err))
-            line(false, "chat template: %s", err.message);
+            line(missing, "chat template: %s", err.message);
         else if (z->tok)
-            line(true, "chat template: %s", chat_template_name(z->chat));
+            line(ok, "chat template: %s", chat_template_name(z->chat));
     }
     for (uint64_t i = 0; i < s->prepare.sources.n; i++)
-        line(path_exists(s->prepare.sources.items[i]), "documents: %s",
+        line(path_exists(s->prepare.sources.items[i]) ? ok : missing, "documents: %s",
              s->prepare.sources.items[i]);
     if (s->file)
-        line(true, "dataset: %s%s", s->data_path,
+        line(ok, "dataset: %s%s", s->data_path,
              path_exists(s->data_path) ? "" : " is not there yet; hone prepare writes it");
     if (!statvfs(".", &disk)) {
         text t = { 0 };
         print_bytes(&t, (double)disk.f_bavail * (double)disk.f_frsize);
-        line(true, "disk: %s free here", t.p ? t.p : "?");
+        line(ok, "disk: %s free here", t.p ? t.p : "?");
         text_finish(&t);
     }
 }

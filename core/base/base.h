@@ -100,6 +100,9 @@ bool path_exists(const char *path);
 bool path_is_dir(const char *path);
 /* dir + "/" + name in fresh memory; name alone when it is absolute. */
 char *path_join(const char *dir, const char *name);
+/* name as seen from an absolute folder without links or dots, the leading "./" and "../" of
+ * name worked out. Owned by the caller; NULL: no memory. */
+char *path_resolve(const char *folder, const char *name);
 const char *path_base(const char *path); /* borrowed tail after the last '/' */
 char *path_dir(const char *path);        /* fresh; "." when there is no '/'   */
 

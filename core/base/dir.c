@@ -48,6 +48,31 @@ char *path_join(const char *dir, const char *name)
     return t.p;
 }
 
+char *path_resolve(const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    text t = { 0 };
+    if (name[0] == '/')
+        return mem_strdup(name);
+    for (;;) { /* a leading "." or ".." of name */
+        const size_t dots = strspn(name, "."), step = dots + strspn(name + dots, "/");
+        if (dots < 1 || dots > 2 || (name[dots] && name[dots] != '/'))
+            break;
+        while (dots == 2 && n > 1 && folder[n - 1] != '/')
+            n--;
+        while (n > 1 && folder[n - 1] == '/')
+            n--;
+        name += step;
+    }
+    text_add(&t, folder, n);
+    if (name[0] && !(n && folder[n - 1] == '/'))
+        text_putc(&t, '/');
+    text_puts(&t, name);
+    if (t.failed)
+        text_finish(&t);
+    return t.p;
+}
+
 const char *path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

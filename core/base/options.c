@@ -40,10 +40,13 @@ static size_t count_rows(const hone_option *table)
     return n;
 }
 
-/* The folder `dir` as an absolute path; NULL: the working folder. */
+/* The folder `dir` as an absolute path, without links where it exists; NULL: the working folder. */
 static hone_status absolute(char **out, const char *dir, hone_error *err)
 {
     char *cwd = NULL;
+    *out = dir && dir[0] ? realpath(dir, NULL) : NULL;
+    if (*out)
+        return HONE_OK;
     if (dir && dir[0] == '/') {
         *out = mem_strdup(dir);
     } else {

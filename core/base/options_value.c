@@ -154,11 +154,17 @@ static hone_status list_item(list_builder *b, const char *at, const char *base, 
     if (base && !n)
         return hone_fail(err, HONE_ERR_ARG, "%s: item %zu of the list is an empty path", at,
                          b->n + 1);
-    if (base && p[0] != '/') {
-        text_puts(&b->bytes, base);
-        text_putc(&b->bytes, '/');
+    if (base) {
+        char *item = mem_strndup(p, n), *path = item ? path_resolve(base, item) : NULL;
+        if (path)
+            text_puts(&b->bytes, path);
+        else
+            b->bytes.failed = true;
+        free(item);
+        free(path);
+    } else {
+        text_add(&b->bytes, p, n);
     }
-    text_add(&b->bytes, p, n);
     text_putc(&b->bytes, '\0');
     b->n++;
     return HONE_OK;
@@ -229,7 +235,7 @@ static hone_status copy_string(const hone_option *row, const char *at, const cha
     char *copy;
     if (row->type == HONE_OPT_PATH && !s[0])
         return hone_fail(err, HONE_ERR_ARG, "%s: the path is empty", at);
-    copy = row->type == HONE_OPT_PATH ? path_join(base, s) : mem_strdup(s);
+    copy = row->type == HONE_OPT_PATH ? path_resolve(base, s) : mem_strdup(s);
     if (!copy)
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", at);
     v->s = copy;

@@ -65,7 +65,8 @@ typedef struct plugin_file {
 /* A file that looks like a plugin and is not used, and why. */
 typedef struct plugin_problem {
     const char *path;
-    char reason[508];
+    bool hidden; /* nothing wrong with it: an earlier file has its id */
+    char reason[507];
 } plugin_problem;
 
 /* A folder of the search path, whether it exists or not. */

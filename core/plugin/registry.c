@@ -125,8 +125,28 @@ static hone_status consider(registry *r, const char *path, const char *origin, b
     (void)snprintf(reason, sizeof reason, "hidden by %s, which has the same id %s", first->path,
                    note.id);
     plugin_note_finish(&note);
-    log_line(HONE_LOG_WARN, "%s: %s", path, reason);
-    return registry_add_problem(r, path, reason, err);
+    hone_status st = registry_add_problem(r, path, reason, err);
+    if (st == HONE_OK)
+        r->problems[r->n_problems - 1]->problem.hidden = true;
+    return st;
+}
+
+/* One line, however many there are: a second build of hone on the path hides all of the first. */
+static void warn_hidden(const registry *r)
+{
+    const plugin_problem *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_problems; i++)
+        if (r->problems[i]->problem.hidden) {
+            first = first ? first : &r->problems[i]->problem;
+            n++;
+        }
+    if (n == 1)
+        log_line(HONE_LOG_WARN, "%s: %s", first->path, first->reason);
+    else if (n)
+        log_line(HONE_LOG_WARN,
+                 "%s: %s; %zu more are hidden likewise, `hone plugin list` names them", first->path,
+                 first->reason, n - 1);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -179,11 +199,13 @@ hone_status registry_open(registry **out, const char *const *dirs, size_t n_dirs
     if (!r)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the list of plugins");
     status = search_all(r, dirs, n_dirs, err);
-    if (status)
+    if (status) {
         registry_close(r);
-    else
-        *out = r;
-    return status;
+        return status;
+    }
+    warn_hidden(r);
+    *out = r;
+    return HONE_OK;
 }
 
 hone_status registry_open_file(registry **out, const char *path, hone_error *err)

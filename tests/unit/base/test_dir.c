@@ -38,6 +38,34 @@ static void test_path__joins_and_splits(void)
     }
 }
 
+static void test_path__resolves_leading_dots_only(void)
+{
+    static const struct {
+        const char *folder, *name, *resolved;
+    } cases[] = {
+        { "/a/b", "c", "/a/b/c" },
+        { "/a/b", "./c", "/a/b/c" },
+        { "/a/b", "../c", "/a/c" },
+        { "/a/b", "../../c/d", "/c/d" },
+        { "/a/b", "../../../c", "/c" },
+        { "/a/b", "..", "/a" },
+        { "/a/b", ".", "/a/b" },
+        { "/a", "..", "/" },
+        { "/", "c", "/c" },
+        { "/a/b", "..c", "/a/b/..c" },
+        { "/a/b", ".c", "/a/b/.c" },
+        { "/a/b", "...", "/a/b/..." },
+        { "/a/b", "c/../d", "/a/b/c/../d" }, /* c may be a link */
+        { "/a/b", "/c/../d", "/c/../d" },
+        { "/a/b", ".././/../c", "/c" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *got = path_resolve(cases[i].folder, cases[i].name);
+        CHECK_STR(got, cases[i].resolved);
+        free(got);
+    }
+}
+
 static void test_dir__makes_with_parents_and_removes_with_children(void)
 {
     char *dir = folder_new(), *deep = path_join(dir, "a/b//c/"), *file = path_join(dir, "file");
@@ -232,6 +260,7 @@ int main(void)
 {
     log_set_level(HONE_LOG_ERROR); /* links that are left out are warned of */
     RUN(test_path__joins_and_splits);
+    RUN(test_path__resolves_leading_dots_only);
     RUN(test_dir__makes_with_parents_and_removes_with_children);
     RUN(test_dir__walks_in_byte_order_of_paths);
     RUN(test_dir__a_root_that_is_a_link_is_followed);
