@@ -3,8 +3,7 @@
  *
  * Offsets are handed out one after another; the parts of a training pass that are never
  * alive together (loss, feed-forward backward, attention backward) start at the same
- * offset. Kept for the backward pass: whatever would need a matrix product to come back.
- * Norms, rotations and swiglu are computed again.
+ * offset. How much a block keeps for its backward pass is chosen by the plan (KEEP_*).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,37 +15,6 @@
 #define ALIGN 256u              /* bytes; also keeps slots on cache lines of any device */
 #define LOGITS_FLOATS (1 << 24) /* of the chunk of logits, unless one row is longer */
 #define LOGITS_MAX_ROWS 1024
-
-/* ------------------------------------------------------------------------- plan */
-
-void plan_add(plan *p, const char *name, uint64_t bytes)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->rows[i].name, name) == 0) {
-            p->rows[i].bytes += bytes;
-            return;
-        }
-    if (!mem_grow(&p->rows, &p->cap, p->n + 1, sizeof *p->rows)) {
-        p->failed = true;
-        return;
-    }
-    (void)snprintf(p->rows[p->n].name, sizeof p->rows[p->n].name, "%s", name);
-    p->rows[p->n++].bytes = bytes;
-}
-
-uint64_t plan_total(const plan *p)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < p->n; i++)
-        total += p->rows[i].bytes;
-    return total;
-}
-
-void plan_finish(plan *p)
-{
-    free(p->rows);
-    *p = (plan){ 0 };
-}
 
 /* ------------------------------------------------------------------------ slots */
 
@@ -64,11 +32,12 @@ static slot take(cursor *c, int64_t n)
     return s;
 }
 
-static void take_block(block_slots *b, const model *m, cursor *c, bool keep)
+/* What a block computes from x, but for what is cheap. own_mid: the stream after attention
+ * does not overwrite the one before. */
+static void take_inner(block_slots *b, const model *m, cursor *c, bool own_mid)
 {
     const int64_t *d = m->c.dim, n = m->capacity;
-    b->x = take(c, n * d[DIM_C]);
-    b->mid = keep ? take(c, n * d[DIM_C]) : b->x;
+    b->mid = own_mid ? take(c, n * d[DIM_C]) : b->x;
     b->rstd1 = take(c, n);
     b->rstd2 = take(c, n);
     b->q = take(c, n * d[DIM_Q]);
@@ -84,20 +53,16 @@ static void take_block(block_slots *b, const model *m, cursor *c, bool keep)
     b->up = take(c, n * d[DIM_F]);
 }
 
-static void take_adapters(const model *m, cursor *c)
+static void take_cheap(block_slots *b, const model *m, cursor *c)
 {
-    for (int64_t l = 0; l < m->c.layers; l++)
-        for (int w = 0; w < W_COUNT; w++) {
-            lora *a = weight_at(m, l, w)->lora;
-            if (a && m->train)
-                a->xa = take(c, m->capacity * a->rank);
-        }
-    if (m->train)
-        return;
-    const slot shared = take(c, m->capacity * m->max_rank); /* nothing is kept */
-    for (int64_t i = 0; i < m->c.layers * W_COUNT; i++)
-        if (m->weights[i].lora)
-            m->weights[i].lora->xa = shared;
+    const int64_t *d = m->c.dim, n = m->capacity;
+    b->xn1 = take(c, n * d[DIM_C]);
+    b->xn2 = take(c, n * d[DIM_C]);
+    if (m->c.qk_norm) {
+        b->qn = take(c, n * d[DIM_Q]);
+        b->kn = take(c, n * d[DIM_K]);
+    }
+    b->y = take(c, n * d[DIM_F]);
 }
 
 static int64_t max_of(int64_t a, int64_t b)
@@ -105,15 +70,38 @@ static int64_t max_of(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Scratch of forward and backward passes, parts that exclude each other on one place. */
-static void take_scratch(arena *a, const model *m, cursor *c)
+/* xa of every adapter: its own where the block keeps what it computes, else one per
+ * projection for all blocks. */
+static void take_adapters(const model *m, cursor *c)
+{
+    for (int w = 0; w < W_COUNT; w++) {
+        int64_t rank = 0;
+        for (int64_t l = 0; l < m->c.layers; l++) {
+            lora *a = weight_at(m, l, w)->lora;
+            if (a && m->train && m->arena.block[l].keep != KEEP_INPUT)
+                a->xa = take(c, m->capacity * a->rank);
+            else if (a)
+                rank = max_of(rank, a->rank);
+        }
+        const slot shared = take(c, m->capacity * rank);
+        for (int64_t l = 0; l < m->c.layers; l++) {
+            lora *a = weight_at(m, l, w)->lora;
+            if (a && (!m->train || m->arena.block[l].keep == KEEP_INPUT))
+                a->xa = shared;
+        }
+    }
+}
+
+/* Scratch of forward and backward passes, parts that exclude each other on one place. cheap:
+ * where blocks that do not keep it put it. Returns the bytes of the head's part. */
+static uint64_t take_scratch(arena *a, block_slots *cheap, const model *m, cursor *c)
 {
     const int64_t *d = m->c.dim, n = m->capacity;
     const int64_t widest = max_of(max_of(d[DIM_C], d[DIM_F]), d[DIM_Q]);
-    a->xn = take(c, n * d[DIM_C]);
+    cheap->xn1 = cheap->xn2 = take(c, n * d[DIM_C]);
     if (m->c.qk_norm) {
-        a->qn = take(c, n * d[DIM_Q]);
-        a->kn = take(c, n * d[DIM_K]);
+        cheap->qn = take(c, n * d[DIM_Q]);
+        cheap->kn = take(c, n * d[DIM_K]);
     }
     if (m->dropout > 0)
         a->xd = take(c, n * widest);
@@ -131,8 +119,9 @@ static void take_scratch(arena *a, const model *m, cursor *c)
         a->dh = take(c, n * d[DIM_C]);
         a->dhn = take(c, n * d[DIM_C]);
     }
+    const uint64_t head = c->at - shared;
     c->at = shared; /* feed-forward */
-    a->y = take(c, n * d[DIM_F]);
+    cheap->y = take(c, n * d[DIM_F]);
     if (m->train)
         a->dy = take(c, n * d[DIM_F]);
     c->at = shared; /* attention, backward */
@@ -147,16 +136,62 @@ static void take_scratch(arena *a, const model *m, cursor *c)
         }
     }
     c->at = c->peak;
+    return head;
+}
+
+/* KEEP_* of block l; of one that does not train, KEEP_INPUT. */
+static int keep_of(const model *m, int64_t l)
+{
+    const int64_t from_end = m->c.layers - 1 - l;
+    if (!m->train || l < m->first)
+        return KEEP_INPUT;
+    if (from_end < m->keep_all)
+        return KEEP_ALL;
+    return from_end < m->keep_all + m->keep_cheap ? KEEP_CHEAP : KEEP_INPUT;
+}
+
+static void take_blocks(arena *a, model *m, cursor *c)
+{
+    const int64_t layers = m->c.layers, n = m->capacity, *d = m->c.dim;
+    const int64_t first = m->train ? m->first : layers; /* that keeps what it computes */
+    block_slots frozen = { 0 }, again = { 0 };          /* shared sets */
+    bool any_again = false;
+    for (int64_t l = first; l < layers; l++)
+        any_again |= keep_of(m, l) == KEEP_INPUT;
+    if (first > 0 && !any_again) {
+        frozen.x = take(c, n * d[DIM_C]);
+        take_inner(&frozen, m, c, false);
+    } else if (any_again) {
+        take_inner(&again, m, c, true);
+        frozen = again;
+        frozen.x = frozen.mid;
+    }
+    for (int64_t l = 0; l < layers; l++) {
+        block_slots *b = &a->block[l];
+        *b = l < first ? frozen : again;
+        b->keep = keep_of(m, l);
+        if (l < first)
+            continue;
+        b->x = take(c, n * d[DIM_C]);
+        if (b->keep != KEEP_INPUT)
+            take_inner(b, m, c, true);
+        if (b->keep == KEEP_ALL)
+            take_cheap(b, m, c);
+    }
+    /* The stream that leaves the last block is read once, by the head. A set that is used
+     * again by the backward pass may hold it: the head has done by then. */
+    a->last_x = first > 0 || any_again ? frozen.x : take(c, n * d[DIM_C]);
 }
 
 hone_status arena_plan(model *m, hone_error *err)
 {
     arena *a = &m->arena;
     cursor c = { 0 };
-    block_slots shared = { 0 };
+    block_slots cheap = { 0 };
+    uint64_t *bytes = m->plan.bytes, head, before;
     const int64_t layers = m->c.layers, n = m->capacity, vocab = m->c.dim[DIM_V];
-    const int64_t first = m->train ? m->first : layers; /* that keeps what it computes */
-    a->block = mem_new((size_t)layers, sizeof *a->block);
+    if (!a->block)
+        a->block = mem_new((size_t)layers, sizeof *a->block);
     if (!a->block)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a plan of %lld blocks",
                          (long long)layers);
@@ -170,26 +205,27 @@ hone_status arena_plan(model *m, hone_error *err)
     a->inputs = take(&c, 6 * (n + 16) + 2 * (m->max_sequences + 17));
     a->nll = take(&c, n);
     a->loss = take(&c, LOSS_SLOTS);
-    plan_add(&m->plan, "inputs", c.peak);
+    before = bytes[BYTES_INPUTS] = c.peak;
 
-    uint64_t before = c.peak;
-    if (first > 0)
-        take_block(&shared, m, &c, false);
-    for (int64_t l = 0; l < layers; l++) {
-        if (l < first)
-            a->block[l] = shared;
-        else
-            take_block(&a->block[l], m, &c, true);
-    }
-    /* The stream that leaves the last block is read once, by the head. */
-    a->last_x = first > 0 ? shared.x : take(&c, n * m->c.dim[DIM_C]);
+    take_blocks(a, m, &c);
     take_adapters(m, &c);
-    plan_add(&m->plan, "activations", c.peak - before);
+    bytes[BYTES_ACTIVATIONS] = c.peak - before;
 
     before = c.peak;
-    take_scratch(a, m, &c);
-    plan_add(&m->plan, "scratch", c.peak - before);
+    head = take_scratch(a, &cheap, m, &c);
+    bytes[BYTES_HEAD] = head;
+    bytes[BYTES_SCRATCH] = c.peak - before - head;
     a->bytes = c.peak;
+    for (int64_t l = 0; l < layers; l++) {
+        block_slots *b = &a->block[l];
+        if (b->keep == KEEP_ALL)
+            continue;
+        b->xn1 = cheap.xn1;
+        b->xn2 = cheap.xn2;
+        b->qn = cheap.qn;
+        b->kn = cheap.kn;
+        b->y = cheap.y;
+    }
     return HONE_OK;
 }
 

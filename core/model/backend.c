@@ -18,7 +18,7 @@ struct backend {
     component *format;         /* owned */
     const hone_weights *table; /* borrowed: format's calls */
     void *format_self;         /* owned: destroyed by table */
-    ops *o;                    /* owned */
+    ops *o;                    /* owned; NULL: the device is not here */
     uint32_t ordinal;
 };
 
@@ -146,6 +146,33 @@ out:
     return st;
 }
 
+hone_status backend_open_absent(backend **out, registry *plugins, const char *device,
+                                const char *format, const json_t *weights_options, hone_error *err)
+{
+    text spec = { 0 };
+    hone_status st = HONE_OK;
+    backend *b = mem_new(1, sizeof *b);
+    text_printf(&spec, "%s/%s", device, format);
+    if (!b || spec.failed || !(b->spec = mem_strdup(spec.p)))
+        st = hone_fail(err, HONE_ERR_NOMEM, "backend %s/%s: no memory", device, format);
+    if (st == HONE_OK)
+        st = component_open(&b->format, plugins, HONE_KIND_WEIGHTS, format, weights_options, NULL,
+                            err);
+    if (st == HONE_OK) {
+        b->table = b->format->ops;
+        st = b->table->create(plugin_host(), b->format->config, &b->format_self, err);
+    }
+    if (st == HONE_OK) {
+        *out = b;
+        b = NULL;
+    } else {
+        (void)hone_prefix(err, "backend %.40s/%.40s", device, format);
+    }
+    text_finish(&spec);
+    backend_close(b);
+    return st;
+}
+
 void backend_close(backend *b)
 {
     if (!b)
@@ -164,9 +191,14 @@ const char *backend_spec(const backend *b)
     return b->spec;
 }
 
+const char *backend_format_name(const backend *b)
+{
+    return b->format->desc->name;
+}
+
 const hone_dev_info *backend_info(const backend *b)
 {
-    return ops_info(b->o);
+    return b->o ? ops_info(b->o) : NULL;
 }
 
 hone_status backend_set_compose(backend *b, bool compose, hone_error *err)

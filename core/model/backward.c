@@ -9,8 +9,7 @@
  *   y += s (xd A^T) B^T  dB += s dy^T xa    dxa = s dy B    dA += dxa^T xd
  *                        dx += mask(dxa A)            xa = xd A^T, xd = dropout(x)
  *
- * What needs a matrix product was kept; norms, rotations, swiglu and dropout masks are
- * computed again. A frozen weight costs dx only, and nothing is computed below the
+ * What a block did not keep (KEEP_*) is computed again, dropout masks always. A frozen weight costs dx only, and nothing is computed below the
  * lowest projection that trains: each part stops as soon as no one below asks.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -113,16 +112,16 @@ static hone_status feed_forward_bwd(model *m, const pass *p, int64_t l, int lowe
     weight *norm = weight_at(m, l, W_MLP_NORM);
     const hone_tensor mid = arena_2d(m, b->mid, n, dims[DIM_C]);
     const hone_tensor rstd = arena_1d(m, b->rstd2, n);
-    const hone_tensor xn = arena_2d(m, m->arena.xn, n, dims[DIM_C]);
+    const hone_tensor xn = arena_2d(m, b->xn2, n, dims[DIM_C]);
     const hone_tensor dx = arena_2d(m, m->arena.dx, n, dims[DIM_C]);
     const hone_tensor dn = arena_2d(m, m->arena.dn, n, dims[DIM_C]);
     const hone_tensor gate = arena_2d(m, b->gate, n, dims[DIM_F]);
     const hone_tensor up = arena_2d(m, b->up, n, dims[DIM_F]);
-    const hone_tensor y = arena_2d(m, m->arena.y, n, dims[DIM_F]);
+    const hone_tensor y = arena_2d(m, b->y, n, dims[DIM_F]);
     const hone_tensor dy = arena_2d(m, m->arena.dy, n, dims[DIM_F]);
 
     hone_status st = HONE_OK;
-    if (trains(m, l, W_DOWN))
+    if (b->keep != KEEP_ALL && trains(m, l, W_DOWN))
         st = ops_swiglu(m->o, (hone_swiglu_args){ .gate = gate, .up = up, .y = y }, err);
     if (st == HONE_OK)
         st = project_bwd(m, p, l, W_DOWN, y, dx, dy, false, lowest < STAGE_DOWN, err);
@@ -133,7 +132,7 @@ static hone_status feed_forward_bwd(model *m, const pass *p, int64_t l, int lowe
     st = ops_swiglu_bwd(
         m->o, (hone_swiglu_args){ .gate = gate, .up = up, .dy = dy, .dgate = gate, .dup = up },
         err);
-    if (st == HONE_OK && (trains(m, l, W_GATE) || trains(m, l, W_UP)))
+    if (st == HONE_OK && b->keep != KEEP_ALL && (trains(m, l, W_GATE) || trains(m, l, W_UP)))
         st = norm_rows(m, norm, mid, xn, rstd, err);
     const bool want = lowest < STAGE_GATE_UP;
     if (st == HONE_OK)
@@ -178,7 +177,7 @@ static hone_status attention_bwd(model *m, const pass *p, int64_t l, int lowest,
     const int64_t n = p->n, *dims = m->c.dim;
     weight *norm = weight_at(m, l, W_ATTN_NORM);
     const hone_tensor x = arena_2d(m, b->x, n, dims[DIM_C]), rstd = arena_1d(m, b->rstd1, n);
-    const hone_tensor xn = arena_2d(m, a->xn, n, dims[DIM_C]);
+    const hone_tensor xn = arena_2d(m, b->xn1, n, dims[DIM_C]);
     const hone_tensor dx = arena_2d(m, a->dx, n, dims[DIM_C]);
     const hone_tensor dn = arena_2d(m, a->dn, n, dims[DIM_C]);
     const hone_tensor gv = arena_2d(m, a->dv, n, dims[DIM_K]);
@@ -188,7 +187,7 @@ static hone_status attention_bwd(model *m, const pass *p, int64_t l, int lowest,
                                  arena_2d(m, a->d_o, n, dims[DIM_Q]), false, lowest < STAGE_O, err);
     if (st != HONE_OK || lowest == STAGE_O)
         return st;
-    if (m->c.qk_norm)
+    if (m->c.qk_norm && b->keep != KEEP_ALL)
         st = norm_and_rotate(m, p, l, err);
     if (st != HONE_OK)
         return st;
@@ -200,7 +199,8 @@ static hone_status attention_bwd(model *m, const pass *p, int64_t l, int lowest,
     st = ops_attention_bwd(m->o, args, err);
     if (st == HONE_OK)
         st = norm_and_rotate_bwd(m, p, l, &gq, &gk, err);
-    if (st == HONE_OK && (trains(m, l, W_Q) || trains(m, l, W_K) || trains(m, l, W_V)))
+    if (st == HONE_OK && b->keep != KEEP_ALL &&
+        (trains(m, l, W_Q) || trains(m, l, W_K) || trains(m, l, W_V)))
         st = norm_rows(m, norm, x, xn, rstd, err);
     const bool want = lowest < STAGE_QKV;
     if (st == HONE_OK)
@@ -220,7 +220,10 @@ hone_status backward_blocks(model *m, const pass *p, hone_error *err)
     hone_status st = HONE_OK;
     for (int64_t l = m->c.layers; l-- > m->first && st == HONE_OK;) {
         const int lowest = l == m->first ? m->lowest_stage : -1;
-        st = feed_forward_bwd(m, p, l, lowest, err);
+        if (m->arena.block[l].keep == KEEP_INPUT)
+            st = forward_again(m, p, l, err);
+        if (st == HONE_OK)
+            st = feed_forward_bwd(m, p, l, lowest, err);
         if (st == HONE_OK && lowest < STAGE_GATE_UP)
             st = attention_bwd(m, p, l, lowest, err);
     }

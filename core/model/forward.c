@@ -44,6 +44,22 @@ hone_status lora_dropout(model *m, const pass *p, int64_t l, int which, hone_ten
     return ops_dropout(m->o, y, x, m->dropout, key, 0, accumulate, err);
 }
 
+/* xa (N, R) = dropout(x) A^T of a projection with an adapter */
+static hone_status adapter_in(model *m, const pass *p, int64_t l, int which, hone_tensor x,
+                              hone_error *err)
+{
+    const lora *a = weight_at(m, l, which)->lora;
+    hone_tensor xd = x;
+    hone_status st = HONE_OK;
+    if (p->dropout && m->dropout > 0) {
+        xd = arena_2d(m, m->arena.xd, p->n, x.shape[1]);
+        st = lora_dropout(m, p, l, which, xd, x, false, err);
+    }
+    if (st == HONE_OK)
+        st = ops_gemm(m->o, false, true, 1, xd, a->a, 0, arena_2d(m, a->xa, p->n, a->rank), err);
+    return st;
+}
+
 /* y (N, O) [+]= x (N, I) W^T + bias + scale * (dropout(x) A^T) B^T */
 static hone_status project(model *m, const pass *p, int64_t l, int which, hone_tensor x,
                            hone_tensor y, bool accumulate, hone_error *err)
@@ -57,16 +73,10 @@ static hone_status project(model *m, const pass *p, int64_t l, int which, hone_t
         err);
     if (st != HONE_OK || !a)
         return st;
-    const hone_tensor xa = arena_2d(m, a->xa, p->n, a->rank);
-    hone_tensor xd = x;
-    if (p->dropout && m->dropout > 0) {
-        xd = arena_2d(m, m->arena.xd, p->n, x.shape[1]);
-        st = lora_dropout(m, p, l, which, xd, x, false, err);
-    }
+    st = adapter_in(m, p, l, which, x, err);
     if (st == HONE_OK)
-        st = ops_gemm(m->o, false, true, 1, xd, a->a, 0, xa, err);
-    if (st == HONE_OK)
-        st = ops_gemm(m->o, false, true, a->scale, xa, a->b, 1, y, err);
+        st = ops_gemm(m->o, false, true, a->scale, arena_2d(m, a->xa, p->n, a->rank), a->b, 1, y,
+                      err);
     return st;
 }
 
@@ -90,12 +100,14 @@ static hone_tensor keys_out(const model *m, const pass *p, int64_t l)
 {
     if (p->cached)
         return cache_rows(m, l, 0, p->past, p->n);
-    return arena_2d(m, m->c.qk_norm ? m->arena.kn : m->arena.block[l].k, p->n, m->c.dim[DIM_K]);
+    return arena_2d(m, m->c.qk_norm ? m->arena.block[l].kn : m->arena.block[l].k, p->n,
+                    m->c.dim[DIM_K]);
 }
 
 static hone_tensor queries_out(const model *m, const pass *p, int64_t l)
 {
-    return arena_2d(m, m->c.qk_norm ? m->arena.qn : m->arena.block[l].q, p->n, m->c.dim[DIM_Q]);
+    return arena_2d(m, m->c.qk_norm ? m->arena.block[l].qn : m->arena.block[l].q, p->n,
+                    m->c.dim[DIM_Q]);
 }
 
 hone_status rotate(model *m, const pass *p, hone_tensor x, bool inverse, hone_error *err)
@@ -165,7 +177,7 @@ static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tenso
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t n = p->n, *dims = m->c.dim;
-    const hone_tensor xn = arena_2d(m, m->arena.xn, n, dims[DIM_C]);
+    const hone_tensor xn = arena_2d(m, b->xn1, n, dims[DIM_C]);
     hone_tensor k = arena_2d(m, b->k, n, dims[DIM_K]), v = arena_2d(m, b->v, n, dims[DIM_K]);
     if (p->cached && !m->c.qk_norm)
         k = cache_rows(m, l, 0, p->past, n);
@@ -193,16 +205,15 @@ static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tenso
 
 /* ------------------------------------------------------------------ feed-forward */
 
-/* next = mid + (silu(g) * u) Wd^T,  g, u = rmsnorm(mid) Wg^T, Wu^T */
-static hone_status feed_forward_part(model *m, const pass *p, int64_t l, hone_tensor mid,
-                                     hone_tensor next, hone_error *err)
+/* y = silu(g) * u,  g, u = rmsnorm(mid) Wg^T, Wu^T */
+static hone_status gate_part(model *m, const pass *p, int64_t l, hone_tensor mid, hone_error *err)
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t n = p->n, *dims = m->c.dim;
-    const hone_tensor xn = arena_2d(m, m->arena.xn, n, dims[DIM_C]);
+    const hone_tensor xn = arena_2d(m, b->xn2, n, dims[DIM_C]);
     const hone_tensor gate = arena_2d(m, b->gate, n, dims[DIM_F]);
     const hone_tensor up = arena_2d(m, b->up, n, dims[DIM_F]);
-    const hone_tensor y = arena_2d(m, m->arena.y, n, dims[DIM_F]);
+    const hone_tensor y = arena_2d(m, b->y, n, dims[DIM_F]);
 
     hone_status st =
         norm_rows(m, weight_at(m, l, W_MLP_NORM), mid, xn, arena_1d(m, b->rstd2, n), err);
@@ -212,10 +223,32 @@ static hone_status feed_forward_part(model *m, const pass *p, int64_t l, hone_te
         st = project(m, p, l, W_UP, xn, up, false, err);
     if (st == HONE_OK)
         st = ops_swiglu(m->o, (hone_swiglu_args){ .gate = gate, .up = up, .y = y }, err);
+    return st;
+}
+
+/* next = mid + y Wd^T */
+static hone_status feed_forward_part(model *m, const pass *p, int64_t l, hone_tensor mid,
+                                     hone_tensor next, hone_error *err)
+{
+    const hone_tensor y = arena_2d(m, m->arena.block[l].y, p->n, m->c.dim[DIM_F]);
+    hone_status st = gate_part(m, p, l, mid, err);
     if (st == HONE_OK && !same_place(mid, next))
         st = ops_copy(m->o, next, mid, err);
     if (st == HONE_OK)
         st = project(m, p, l, W_DOWN, y, next, true, err);
+    return st;
+}
+
+hone_status forward_again(model *m, const pass *p, int64_t l, hone_error *err)
+{
+    const block_slots *b = &m->arena.block[l];
+    const int64_t n = p->n, *dims = m->c.dim;
+    const hone_tensor mid = arena_2d(m, b->mid, n, dims[DIM_C]);
+    hone_status st = attention_part(m, p, l, arena_2d(m, b->x, n, dims[DIM_C]), mid, err);
+    if (st == HONE_OK)
+        st = gate_part(m, p, l, mid, err);
+    if (st == HONE_OK && weight_at(m, l, W_DOWN)->lora)
+        st = adapter_in(m, p, l, W_DOWN, arena_2d(m, b->y, n, dims[DIM_F]), err);
     return st;
 }
 

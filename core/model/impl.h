@@ -26,11 +26,12 @@ typedef struct lora {
     float scale;
     hone_tensor a, b;   /* (R, I), (O, R)                              */
     hone_tensor da, db; /* their gradients; buf 0 when it does not train */
-    slot xa;            /* (N, R): dropout(x) A^T, kept for the backward pass */
+    slot xa;            /* (N, R): dropout(x) A^T, for the backward pass */
 } lora;
 
 typedef struct weight {
-    hone_buf buf;      /* owned; 0 when the value lies in model.values */
+    hone_buf buf;      /* owned; 0 when the value lies in model.values, and before loading */
+    uint64_t bytes;    /* of it, as planned                            */
     hone_weight w;     /* planes; for vectors and dense float32: plane[0] is value */
     hone_tensor value; /* float32 (rows, cols) or (rows); buf 0 when stored otherwise */
     hone_tensor grad;  /* of the same shape; buf 0 when frozen */
@@ -39,9 +40,13 @@ typedef struct weight {
 
 /* ------------------------------------------------------------------------ arena */
 
-/* What one block keeps for its backward pass. Blocks that keep nothing (inference, and
- * blocks below the first that trains) share one set, in which mid is x. */
+/* Where one block computes. Blocks that no backward pass goes through (inference, and those
+ * below the first that trains) share one set, in which mid is x. Of those that train,
+ *   KEEP_INPUT  has x of its own; the rest is a set that all such blocks share
+ *   KEEP_CHEAP  has all but the last three lines, which lie in the arena's scratch
+ *   KEEP_ALL    has all. */
 typedef struct block_slots {
+    int keep;            /* KEEP_*                                      */
     slot x;              /* (N, C) what enters the block                */
     slot rstd1;          /* (N)                                         */
     slot q, k, v;        /* (N, Q), (N, K), (N, K); rotated unless qk_norm */
@@ -50,15 +55,15 @@ typedef struct block_slots {
     slot mid;            /* (N, C) after attention                      */
     slot rstd2;          /* (N)                                         */
     slot gate, up;       /* (N, F); the backward pass overwrites them   */
+    slot xn1, xn2;       /* (N, C) normed inputs                        */
+    slot qn, kn;         /* (N, Q), (N, K) normed and rotated: qk_norm  */
+    slot y;              /* (N, F) swiglu                               */
 } block_slots;
 
 typedef struct arena {
     block_slots *block;             /* owned, layers */
     slot last_x;                    /* (N, C) what leaves the last block */
     slot inputs;                    /* int32: ids, positions, ... of a batch, packed tightly */
-    slot xn;                        /* (N, C) normed input */
-    slot qn, kn;                    /* (N, Q), (N, K) normed and rotated: qk_norm */
-    slot y;                         /* (N, F) swiglu */
     slot xd;                        /* (N, widest input) dropout(x), and its gradient */
     slot dxa;                       /* (N, largest rank) */
     slot dx, dn;                    /* (N, C) gradient of the residual stream; of a normed input */
@@ -74,20 +79,12 @@ typedef struct arena {
 
 #define LOSS_SLOTS 256 /* micro-batches between two downloads of their losses */
 
-/* Where the bytes go: one row per kind of buffer. */
-typedef struct plan_row {
-    char name[32];
-    uint64_t bytes;
-} plan_row;
-
+/* Where the bytes go. */
 typedef struct plan {
-    plan_row *rows; /* owned */
-    size_t n, cap;
-    bool failed; /* no memory for a row */
+    uint64_t bytes[BYTES_KINDS];
+    uint64_t load; /* host memory at most while weights are loaded */
 } plan;
-void plan_add(plan *p, const char *name, uint64_t bytes); /* adds to the row of that name */
 uint64_t plan_total(const plan *p);
-void plan_finish(plan *p);
 
 /* ------------------------------------------------------------------------ model */
 
@@ -99,9 +96,11 @@ typedef struct param_home {
 } param_home;
 
 struct model {
-    backend *backend; /* borrowed */
-    ops *o;           /* borrowed from it */
-    char *dir;        /* owned: where the weights came from */
+    backend *backend;  /* borrowed */
+    ops *o;            /* borrowed from it */
+    char *dir;         /* owned: where the weights come from */
+    char *adapter_dir; /* owned: where the adapter comes from; NULL: a new one, or none */
+    bool fresh;
     llama_config c;
     int32_t train; /* TRAIN_* */
     uint64_t seed;
@@ -128,14 +127,18 @@ struct model {
     hone_tensor cos, sin;
     hone_buf buf; /* the arena */
     arena arena;
-    int32_t *staging; /* owned: the batch's inputs on their way up */
-    int32_t losses;   /* slots of arena.loss in use */
-    double loss_sum;  /* of slots that were downloaded */
+    int64_t keep_all, keep_cheap; /* blocks, counted from the last */
+    ops_extent extent;            /* of compositions */
+    int32_t *staging;             /* owned: the batch's inputs on their way up */
+    int32_t losses;               /* slots of arena.loss in use */
+    double loss_sum;              /* of slots that were downloaded */
 
     int64_t context, fed; /* cache: capacity and rows in use */
     hone_buf cache;       /* k, v of each layer: (context, K) */
     int32_t *fed_ids;     /* owned (context): what the cache was made from */
     plan plan;
+    uint64_t allocated; /* device bytes, to be held against the plan */
+    uint64_t workspace; /* the device's own, by its word */
 };
 
 /* Depth of a projection inside its block: the backward pass meets the highest first. */
@@ -161,9 +164,21 @@ hone_tensor arena_1d(const model *m, slot s, int64_t n);
 hone_tensor arena_2d(const model *m, slot s, int64_t rows, int64_t cols);
 hone_tensor arena_heads(const model *m, slot s, int64_t n, int64_t heads);
 
-/* Offsets of everything; m->c, train, capacity, adapters are set. Adds to m->plan. */
+/* Offsets of everything; m->c, train, capacity, adapters, keep_* are set. Sets the plan's rows. */
 HONE_MUST_CHECK hone_status arena_plan(model *m, hone_error *err);
 
+/* The sizes of what a model allocates besides weights and parameters. plan.c */
+uint64_t rope_bytes(const model *m);
+uint64_t cache_bytes(const model *m);
+size_t staging_count(const model *m); /* int32 */
+/* Arena, tables, cache, workspace: the plan's other rows. */
+HONE_MUST_CHECK hone_status plan_buffers(model *m, hone_error *err);
+
+/* Every allocation of the model on the device goes through here. */
+HONE_MUST_CHECK hone_status model_alloc(model *m, hone_buf *buf, uint64_t bytes, hone_error *err);
+
+/* Shapes, planes and bytes of every weight; parameters are known. Adds to the plan. */
+HONE_MUST_CHECK hone_status weights_plan(model *m, hone_error *err);
 /* Fill m->weights from dir, or at random: fresh. Weights that train have their value. */
 HONE_MUST_CHECK hone_status weights_load(model *m, const char *dir, bool fresh, hone_error *err);
 void weights_free(model *m);
@@ -177,6 +192,7 @@ HONE_MUST_CHECK hone_status params_add(model *m, const char *name, int64_t rows,
                                        hone_tensor *grad, hone_error *err);
 /* Every weight of the model: full fine-tuning. */
 HONE_MUST_CHECK hone_status params_add_weights(model *m, hone_error *err);
+void params_plan(model *m);
 /* Memory for them; gradients, cleared, when m trains. */
 HONE_MUST_CHECK hone_status params_alloc(model *m, hone_error *err);
 void params_free(model *m);
@@ -210,6 +226,9 @@ HONE_MUST_CHECK hone_status forward_loss(model *m, const pass *p, bool train, fl
 /* Logits of rows [first, first + n), n <= arena.chunk, at arena.logits. */
 HONE_MUST_CHECK hone_status forward_logits(model *m, int64_t first, int64_t n, hone_error *err);
 HONE_MUST_CHECK hone_status backward_blocks(model *m, const pass *p, hone_error *err);
+
+/* What block l computed from its x, computed again: all that its backward pass reads. */
+HONE_MUST_CHECK hone_status forward_again(model *m, const pass *p, int64_t l, hone_error *err);
 
 /* Steps the backward pass does again. */
 HONE_MUST_CHECK hone_status norm_rows(model *m, const weight *w, hone_tensor x, hone_tensor y,

@@ -1,8 +1,12 @@
 /*
  * model.c - opening and closing: config, adapter, plan, memory, weights, in that order.
  *
+ * The plan is made without a device's memory, and what is then allocated is what it says:
+ * sizes are computed once, in model_plan(), and the sum is asserted in model_load().
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,11 +56,14 @@ static hone_status check_format(const model *m, hone_error *err)
 }
 
 /* The adapter: from its folder where one is named, from options otherwise. */
-static hone_status read_adapter(model *m, const model_options *o, const char *dir, hone_error *err)
+static hone_status read_adapter(model *m, const model_options *o, hone_error *err)
 {
+    const char *dir = o->adapter && o->adapter->init ? o->adapter->init : o->adapter_dir;
     hone_status st;
     if (!dir && !o->adapter)
         return HONE_OK;
+    if (dir && !(m->adapter_dir = mem_strdup(dir)))
+        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an adapter");
     m->adapter = mem_new(1, sizeof *m->adapter);
     if (!m->adapter)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for an adapter");
@@ -70,21 +77,30 @@ static hone_status read_adapter(model *m, const model_options *o, const char *di
     return adapter_attach(m, err);
 }
 
+/* -------------------------------------------------------------------------- memory */
+
+hone_status model_alloc(model *m, hone_buf *buf, uint64_t bytes, hone_error *err)
+{
+    const hone_status st = ops_alloc(m->o, buf, bytes, err);
+    if (st == HONE_OK)
+        m->allocated += bytes;
+    return st;
+}
+
 static hone_status alloc_rope(model *m, hone_error *err)
 {
     const int64_t half = m->c.head_dim / 2, n = m->positions * half;
-    const uint64_t bytes = (uint64_t)n * sizeof(float);
+    const uint64_t bytes = rope_bytes(m);
     float *tables = mem_new((size_t)n, 2 * sizeof *tables);
     if (!tables)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for %lld rotary positions",
                          (long long)m->positions);
     rope_tables(&m->c, m->positions, tables, tables + n);
-    hone_status st = ops_alloc(m->o, &m->rope, 2 * bytes, err);
+    hone_status st = model_alloc(m, &m->rope, bytes, err);
     if (st == HONE_OK)
-        st = ops_upload(m->o, m->rope, 0, tables, 2 * bytes, err);
+        st = ops_upload(m->o, m->rope, 0, tables, bytes, err);
     m->cos = hone_tensor_2d(m->rope, 0, HONE_F32, m->positions, half);
-    m->sin = hone_tensor_2d(m->rope, bytes, HONE_F32, m->positions, half);
-    plan_add(&m->plan, "rotary tables", 2 * bytes);
+    m->sin = hone_tensor_2d(m->rope, bytes / 2, HONE_F32, m->positions, half);
     free(tables);
     return st;
 }
@@ -93,46 +109,27 @@ static hone_status alloc_cache(model *m, hone_error *err)
 {
     if (!m->context)
         return HONE_OK;
-    const uint64_t bytes =
-        (uint64_t)(2 * m->c.layers * m->context * m->c.dim[DIM_K]) * sizeof(float);
     m->fed_ids = mem_new((size_t)m->context, sizeof *m->fed_ids);
     if (!m->fed_ids)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a context of %lld tokens",
                          (long long)m->context);
-    plan_add(&m->plan, "cache", bytes);
-    return ops_alloc(m->o, &m->cache, bytes, err);
+    return model_alloc(m, &m->cache, cache_bytes(m), err);
 }
 
+/* A run touches all of it sooner or later: touched now, what is missing is missed before the
+ * first step. */
 static hone_status alloc_arena(model *m, hone_error *err)
 {
-    hone_status st = arena_plan(m, err);
-    if (st == HONE_OK)
-        st = ops_alloc(m->o, &m->buf, m->arena.bytes, err);
+    hone_status st = model_alloc(m, &m->buf, m->arena.bytes, err);
+    if (st == HONE_OK && m->train)
+        st = ops_fill(m->o, arena_1d(m, 0, (int64_t)(m->arena.bytes / sizeof(float))), 0, err);
     if (st != HONE_OK)
         return st;
-    m->staging =
-        mem_new((size_t)(6 * (m->capacity + 16) + 2 * (m->max_sequences + 17)), sizeof *m->staging);
+    m->staging = mem_new(staging_count(m), sizeof *m->staging);
     if (!m->staging)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory for a batch of %lld tokens",
                          (long long)m->capacity);
     return HONE_OK;
-}
-
-/* What composed ops need as scratch, so that the first step allocates nothing. */
-static hone_status reserve_scratch(model *m, hone_error *err)
-{
-    const int64_t *d = m->c.dim;
-    const ops_extent extent = { .tokens = m->capacity,
-                                .channels = max_of(d[DIM_C], d[DIM_Q]),
-                                .feed_forward = d[DIM_F],
-                                .heads = m->c.heads,
-                                .kv_heads = m->c.kv_heads,
-                                .head_dim = m->c.head_dim,
-                                .max_k = m->positions,
-                                .weight_elements = max_of(d[DIM_C], d[DIM_Q]) * d[DIM_F],
-                                .training = m->train != TRAIN_NONE };
-    plan_add(&m->plan, "composed ops", ops_scratch_bytes(m->o, &extent));
-    return ops_reserve(m->o, &extent, err);
 }
 
 /* Which block the backward pass ends in, and how deep inside it. */
@@ -158,43 +155,30 @@ static void find_lowest(model *m)
 
 static hone_status fill(model *m, const model_options *o, hone_error *err)
 {
-    const char *dir = o->adapter && o->adapter->init ? o->adapter->init : o->adapter_dir;
-    hone_status st = llama_config_read(&m->c, o->dir, err);
+    hone_status st =
+        o->shape ? llama_config_known(&m->c, o->shape, err) : llama_config_read(&m->c, o->dir, err);
     if (st == HONE_OK)
         st = check_format(m, err);
     if (st != HONE_OK)
         return st;
     m->weights = mem_new((size_t)m->c.layers * W_COUNT, sizeof *m->weights);
-    m->dir = mem_strdup(o->dir);
+    m->dir = mem_strdup(o->shape ? o->shape : o->dir);
     if (!m->weights || !m->dir)
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", o->dir);
-    st = read_adapter(m, o, dir, err);
+        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", o->dir ? o->dir : o->shape);
+    st = read_adapter(m, o, err);
     if (st == HONE_OK && m->train == TRAIN_FULL)
         st = params_add_weights(m, err);
     if (st == HONE_OK)
-        st = params_alloc(m, err);
-    if (st == HONE_OK)
-        st = weights_load(m, o->dir, o->fresh, err);
-    if (st == HONE_OK && m->adapter)
-        st = dir ? adapter_load(m, dir, err) : adapter_init(m, err);
+        st = weights_plan(m, err);
     if (st != HONE_OK)
         return st;
+    params_plan(m);
     find_lowest(m);
-    st = alloc_arena(m, err);
-    if (st == HONE_OK)
-        st = alloc_rope(m, err);
-    if (st == HONE_OK)
-        st = alloc_cache(m, err);
-    if (st == HONE_OK)
-        st = reserve_scratch(m, err);
-    if (st == HONE_OK && m->plan.failed)
-        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for its plan");
-    if (st == HONE_OK)
-        st = ops_sync(m->o, err);
-    return st;
+    m->keep_cheap = m->c.layers;
+    return plan_buffers(m, err);
 }
 
-hone_status model_open(model **out, backend *b, const model_options *o, hone_error *err)
+hone_status model_plan(model **out, backend *b, const model_options *o, hone_error *err)
 {
     hone_status st = check_options(o, err);
     if (st != HONE_OK)
@@ -205,6 +189,7 @@ hone_status model_open(model **out, backend *b, const model_options *o, hone_err
     m->backend = b;
     m->o = backend_ops(b);
     m->train = o->train;
+    m->fresh = o->fresh;
     m->seed = o->seed;
     m->context = o->context;
     m->capacity = max_of(o->seq_len * o->batch, o->context < PREFILL ? o->context : PREFILL);
@@ -212,6 +197,46 @@ hone_status model_open(model **out, backend *b, const model_options *o, hone_err
     m->max_sequences = max_of(o->max_sequences, 1);
     m->positions = max_of(max_of(o->seq_len, o->context), 1);
     st = fill(m, o, err);
+    if (st == HONE_OK) {
+        *out = m;
+        m = NULL;
+    }
+    model_close(m);
+    return st;
+}
+
+hone_status model_load(model *m, hone_error *err)
+{
+    if (!m->o)
+        return hone_fail(err, HONE_ERR_DEVICE, "backend %s: no such device here",
+                         backend_spec(m->backend));
+    assert(!m->buf);
+    hone_status st = params_alloc(m, err);
+    if (st == HONE_OK)
+        st = weights_load(m, m->dir, m->fresh, err);
+    if (st == HONE_OK && m->adapter)
+        st = m->adapter_dir ? adapter_load(m, m->adapter_dir, err) : adapter_init(m, err);
+    if (st == HONE_OK)
+        st = alloc_arena(m, err);
+    if (st == HONE_OK)
+        st = alloc_rope(m, err);
+    if (st == HONE_OK)
+        st = alloc_cache(m, err);
+    if (st == HONE_OK)
+        st = ops_reserve(m->o, &m->extent, err);
+    if (st == HONE_OK)
+        st = ops_sync(m->o, err);
+    assert(st != HONE_OK || m->allocated + ops_scratch_bytes(m->o, &m->extent) + m->workspace ==
+                                plan_total(&m->plan));
+    return st;
+}
+
+hone_status model_open(model **out, backend *b, const model_options *o, hone_error *err)
+{
+    model *m = NULL;
+    hone_status st = model_plan(&m, b, o, err);
+    if (st == HONE_OK)
+        st = model_load(m, err);
     if (st == HONE_OK) {
         *out = m;
         m = NULL;
@@ -236,7 +261,7 @@ void model_close(model *m)
     free(m->staging);
     free(m->fed_ids);
     free(m->dir);
-    plan_finish(&m->plan);
+    free(m->adapter_dir);
     llama_config_finish(&m->c);
     free(m);
 }
@@ -244,11 +269,6 @@ void model_close(model *m)
 const llama_config *model_config(const model *m)
 {
     return &m->c;
-}
-
-int64_t model_bytes(const model *m)
-{
-    return (int64_t)plan_total(&m->plan);
 }
 
 struct ops *model_ops(model *m)

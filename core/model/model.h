@@ -100,6 +100,10 @@ typedef struct llama_config {
  * known is refused by name (other architectures, hidden_act other than silu, ...). */
 HONE_MUST_CHECK hone_status llama_config_read(llama_config *out, const char *model_dir,
                                               hone_error *err);
+/* The configuration of a well-known model, numbers only: "llama-2-7b". HONE_ERR_NOTFOUND
+ * lists the names. */
+HONE_MUST_CHECK hone_status llama_config_known(llama_config *out, const char *name,
+                                               hone_error *err);
 void llama_config_finish(llama_config *c);
 
 #define TENSOR_PER_LAYER 1u /* one per block; "%d" in the name is the layer      */
@@ -130,9 +134,14 @@ typedef struct backend backend;
 HONE_MUST_CHECK hone_status backend_open(backend **out, registry *plugins, const char *spec,
                                          const json_t *device_options,
                                          const json_t *weights_options, hone_error *err);
+/* A weight format on a device that is not here: models can be planned on it, not loaded. */
+HONE_MUST_CHECK hone_status backend_open_absent(backend **out, registry *plugins,
+                                                const char *device, const char *format,
+                                                const json_t *weights_options, hone_error *err);
 void backend_close(backend *b);
 const char *backend_spec(const backend *b);
-const hone_dev_info *backend_info(const backend *b);
+const char *backend_format_name(const backend *b);   /* "fp32" */
+const hone_dev_info *backend_info(const backend *b); /* NULL: the device is not here */
 /* Compose every fused op from the seven, or not: for tests; before a model is opened on b. */
 HONE_MUST_CHECK hone_status backend_set_compose(backend *b, bool compose, hone_error *err);
 /* "op  path" lines: fused, composed. */
@@ -158,6 +167,28 @@ extern const hone_option adapter_option_rows[];
 
 typedef struct model model;
 
+/* What device memory is for. The rows of a plan, in the order they are shown. */
+typedef enum bytes_kind {
+    BYTES_WEIGHTS,     /* the base; in full fine-tuning what trains                  */
+    BYTES_ADAPTERS,    /* what LoRA trains                                           */
+    BYTES_GRADIENTS,   /* and the sums their norm is taken from                      */
+    BYTES_STATES,      /* of the optimizer: core/train adds them                     */
+    BYTES_ACTIVATIONS, /* kept for the backward pass; without training: of one block */
+    BYTES_HEAD,        /* last hidden states, a chunk of logits, their gradients     */
+    BYTES_SCRATCH,     /* of a block's passes                                        */
+    BYTES_WORKSPACE,   /* compositions, the device's own work areas                  */
+    BYTES_CACHE,       /* keys and values of generation                              */
+    BYTES_INPUTS,      /* ids, positions, rotary tables                              */
+    BYTES_KINDS,
+} bytes_kind;
+extern const char *const bytes_names[BYTES_KINDS];
+
+/* What a block keeps for its backward pass. Whatever is not kept is computed again from
+ * what is, by the same calls: gradients are the same to the bit. */
+#define KEEP_INPUT 0 /* what enters it: its forward pass is run again             */
+#define KEEP_CHEAP 1 /* and what needs a matrix product or attention to come back */
+#define KEEP_ALL 2   /* and norms, rotations, swiglu                              */
+
 #define TRAIN_NONE 0 /* inference, evaluation */
 #define TRAIN_LORA 1
 #define TRAIN_FULL 2
@@ -169,12 +200,24 @@ typedef struct model_options {
     const char *adapter_dir;        /* PEFT folder to load (any train mode but FULL); NULL: none */
     uint64_t seed;                  /* of new adapters, fresh weights and dropout */
     bool fresh;             /* random weights instead of dir's: pretraining from config.json */
+    const char *shape;      /* a built-in configuration instead of dir: to plan with, only */
     int64_t seq_len, batch; /* capacity of a training micro-batch, tokens = product */
     int64_t max_sequences;  /* packed in one micro-batch */
     int64_t context;        /* capacity of the generation cache, tokens; 0: no generation */
 } model_options;
 
-/* Loads weights, allocates everything the passes need (one arena). */
+/* A model without its memory: configuration, adapter, parameters, and the bytes of all it
+ * will allocate. No weight is read, nothing is allocated on the device. o->adapter is
+ * borrowed until model_load(). */
+HONE_MUST_CHECK hone_status model_plan(model **out, backend *b, const model_options *o,
+                                       hone_error *err);
+/* What the blocks that train keep, before model_load(): the last n_all of them KEEP_ALL, n_cheap
+ * before those KEEP_CHEAP, the others KEEP_INPUT. Planned anew; at first all KEEP_CHEAP. */
+HONE_MUST_CHECK hone_status model_keep(model *m, int64_t n_all, int64_t n_cheap, hone_error *err);
+int64_t model_trained_blocks(const model *m); /* those a backward pass goes through */
+/* Allocate exactly what was planned and load the weights. */
+HONE_MUST_CHECK hone_status model_load(model *m, hone_error *err);
+/* model_plan() and model_load(). */
 HONE_MUST_CHECK hone_status model_open(model **out, backend *b, const model_options *o,
                                        hone_error *err);
 void model_close(model *m);
@@ -182,7 +225,14 @@ const llama_config *model_config(const model *m);
 /* Refuse a vocabulary that is larger than the embedding, naming both sizes. */
 HONE_MUST_CHECK hone_status model_check_tokenizer(const model *m, const tokenizer *t,
                                                   hone_error *err);
-int64_t model_bytes(const model *m); /* device bytes: all buffers */
+int64_t model_bytes(const model *m); /* device bytes: all buffers, planned or there */
+int64_t model_bytes_of(const model *m, bytes_kind kind);
+/* Host memory besides: staging that stays; and at most while weights are loaded, while the
+ * result is saved. */
+typedef struct model_host_bytes {
+    int64_t staging, load, save;
+} model_host_bytes;
+model_host_bytes model_host(const model *m);
 
 /* A parameter that trains: value, gradient, and its optimizer group. */
 typedef struct param {

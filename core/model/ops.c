@@ -361,6 +361,30 @@ uint64_t ops_scratch_bytes(const ops *o, const ops_extent *e)
     return area_bytes(o, e) + tile_bytes(o, e);
 }
 
+hone_status ops_workspace(ops *o, const ops_extent *e, const hone_extent_weight *weights,
+                          uint32_t n, uint64_t *bytes, hone_error *err)
+{
+    const hone_extent extent = { .struct_size = sizeof extent,
+                                 .training = e->training,
+                                 .full = e->full,
+                                 .n_weights = n,
+                                 .weights = weights,
+                                 .tokens = e->tokens,
+                                 .channels = e->channels,
+                                 .feed_forward = e->feed_forward,
+                                 .heads = e->heads,
+                                 .kv_heads = e->kv_heads,
+                                 .head_dim = e->head_dim,
+                                 .longest = e->max_k,
+                                 .vocabulary = e->vocabulary,
+                                 .loss_rows = e->loss_rows,
+                                 .rank = e->rank };
+    *bytes = 0;
+    if (!HONE_HAS_CALL(o->device, workspace))
+        return HONE_OK;
+    return o->device->workspace(o->dev, &extent, bytes, err);
+}
+
 hone_status ops_reserve(ops *o, const ops_extent *e, hone_error *err)
 {
     hone_status st = scratch_begin(o, 0, area_bytes(o, e), err);

@@ -132,11 +132,20 @@ typedef struct ops_extent {
     int64_t head_dim;
     int64_t max_k;           /* longest sequence                              */
     int64_t weight_elements; /* largest rows * cols of a weight; formats are added before */
-    bool training;           /* the backward ops too                          */
+    int64_t vocabulary;
+    int64_t loss_rows; /* of a chunk of logits                          */
+    int64_t rank;      /* largest of an adapter; 0: none                */
+    bool training;     /* the backward ops too                          */
+    bool full;         /* gradients of weights                          */
 } ops_extent;
 
 /* Device memory that compositions need for it, bytes; 0 when nothing is composed. */
 uint64_t ops_scratch_bytes(const ops *o, const ops_extent *extent);
+/* What the device allocates itself for ops of this extent on these weights (hone_device's
+ * workspace), bytes; 0 when it does not say. weights: n shapes, each with its count. */
+HONE_MUST_CHECK hone_status ops_workspace(ops *o, const ops_extent *extent,
+                                          const hone_extent_weight *weights, uint32_t n,
+                                          uint64_t *bytes, hone_error *err);
 /* Allocate it ahead. A later call that needs more grows it. */
 HONE_MUST_CHECK hone_status ops_reserve(ops *o, const ops_extent *extent, hone_error *err);
 /* What ops_reserve() and growth have allocated so far, bytes. */

@@ -55,25 +55,27 @@ static hone_tensor view_of(hone_buf buf, const param *p, const param_home *home)
     return hone_tensor_2d(buf, home->offset, HONE_F32, p->rows, p->cols);
 }
 
+void params_plan(model *m)
+{
+    const bytes_kind values = m->adapter ? BYTES_ADAPTERS : BYTES_WEIGHTS;
+    m->plan.bytes[values] += m->param_bytes;
+    if (m->train)
+        m->plan.bytes[BYTES_GRADIENTS] += m->param_bytes + m->n_params * sizeof(float);
+}
+
 hone_status params_alloc(model *m, hone_error *err)
 {
     if (!m->n_params)
         return HONE_OK;
-    const uint64_t sums = m->n_params * sizeof(float);
-    hone_status st = ops_alloc(m->o, &m->values, m->param_bytes, err);
+    hone_status st = model_alloc(m, &m->values, m->param_bytes, err);
     if (st == HONE_OK && m->train)
-        st = ops_alloc(m->o, &m->grads, m->param_bytes, err);
+        st = model_alloc(m, &m->grads, m->param_bytes, err);
     if (st == HONE_OK && m->train)
-        st = ops_alloc(m->o, &m->sums, sums, err);
+        st = model_alloc(m, &m->sums, m->n_params * sizeof(float), err);
     if (st == HONE_OK && m->train && !(m->squares = mem_new(m->n_params, sizeof *m->squares)))
         st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory for %zu norms", m->n_params);
     if (st != HONE_OK)
         return st;
-    plan_add(&m->plan, "parameters", m->param_bytes);
-    if (m->train) {
-        plan_add(&m->plan, "gradients", m->param_bytes);
-        plan_add(&m->plan, "sums", sums);
-    }
     for (size_t i = 0; i < m->n_params; i++) {
         param *p = &m->params[i];
         const param_home *home = &m->homes[i];

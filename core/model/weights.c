@@ -81,24 +81,67 @@ static uint64_t plane_bytes(const hone_plane *p)
     return ((uint64_t)p->count * hone_dtype_size(p->dtype) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-/* Memory for a frozen matrix in the weights plugin's layout. */
-static hone_status store_planes(model *m, weight *w, const hone_planes *planes, const char *format,
-                                hone_error *err)
+/* Planes of a frozen matrix in the weights plugin's layout, one behind another. */
+static hone_status plan_linear(model *m, weight *w, hone_error *err)
 {
-    uint64_t bytes = 0, offset = 0;
-    for (uint32_t k = 0; k < planes->n; k++)
-        bytes += plane_bytes(&planes->plane[k]);
-    hone_status st = ops_alloc(m->o, &w->buf, bytes, err);
+    const char *format;
+    void *self;
+    const hone_weights *table = backend_format(m->backend, &format, &self);
+    hone_planes planes = { .struct_size = sizeof planes };
+    hone_status st = table->layout(self, w->w.rows, w->w.cols, &planes, err);
     if (st != HONE_OK)
         return st;
-    plan_add(&m->plan, "weights", bytes);
-    w->w.n_planes = planes->n;
+    w->w.n_planes = planes.n;
     w->w.format = format;
-    for (uint32_t k = 0; k < planes->n; k++) {
-        const hone_plane *p = &planes->plane[k];
-        w->w.plane[k] = hone_tensor_1d(w->buf, offset, p->dtype, p->count);
-        offset += plane_bytes(p);
+    for (uint32_t k = 0; k < planes.n; k++) {
+        const hone_plane *p = &planes.plane[k];
+        w->w.plane[k] = hone_tensor_1d(0, w->bytes, p->dtype, p->count);
+        w->bytes += plane_bytes(p);
     }
+    if (table->dense)
+        w->w.plane[0] = hone_tensor_2d(0, 0, table->dense, w->w.rows, w->w.cols);
+    return HONE_OK;
+}
+
+/* Dense float32; of its own unless it is a parameter. */
+static void plan_dense(const model *m, weight *w)
+{
+    w->w.format = DENSE_FORMAT;
+    w->w.n_planes = 1;
+    if (m->train != TRAIN_FULL)
+        w->bytes = (uint64_t)(w->w.rows * w->w.cols) * sizeof(float);
+}
+
+/* Host memory while a weight is converted. */
+static uint64_t convert_bytes(const weight *w)
+{
+    const uint64_t n = (uint64_t)(w->w.rows * w->w.cols);
+    const bool packed = w->bytes && strcmp(w->w.format, DENSE_FORMAT) != 0;
+    return packed ? n * sizeof(float) + w->bytes
+                  : (n < PIECE ? n : (uint64_t)PIECE) * sizeof(float);
+}
+
+hone_status weights_plan(model *m, hone_error *err)
+{
+    for (int64_t l = 0; l < m->c.layers; l++)
+        for (const llama_tensor *t = llama_tensors; t->name; t++) {
+            if (!llama_has(&m->c, t) || (l && !(t->flags & TENSOR_PER_LAYER)))
+                continue;
+            weight *w = weight_at(m, l, (int)(t - llama_tensors));
+            hone_status st = HONE_OK;
+            w->w.struct_size = sizeof w->w;
+            w->w.rows = m->c.dim[t->rows];
+            w->w.cols = m->c.dim[t->cols];
+            if (t->flags & TENSOR_LINEAR && m->train != TRAIN_FULL)
+                st = plan_linear(m, w, err);
+            else
+                plan_dense(m, w);
+            if (st != HONE_OK)
+                return st;
+            m->plan.bytes[BYTES_WEIGHTS] += w->bytes;
+            if (convert_bytes(w) > m->plan.load)
+                m->plan.load = convert_bytes(w);
+        }
     return HONE_OK;
 }
 
@@ -128,6 +171,7 @@ static hone_status upload_packed(model *m, weight *w, const hone_weights *table,
         st = ops_upload(m->o, t->buf, t->offset, plane[k],
                         (uint64_t)t->shape[0] * hone_dtype_size(t->dtype), err);
     }
+    (void)mem_resident(); /* the highest point of loading */
 out:
     for (uint32_t k = 0; k < HONE_MAX_PLANES; k++)
         free(plane[k]);
@@ -140,39 +184,30 @@ static hone_status store_linear(model *m, weight *w, const source *s, hone_error
     const char *format;
     void *self;
     const hone_weights *table = backend_format(m->backend, &format, &self);
-    const int64_t rows = w->w.rows, cols = w->w.cols;
-    hone_planes planes = { .struct_size = sizeof planes };
-    hone_status st = table->layout(self, rows, cols, &planes, err);
-    if (st == HONE_OK)
-        st = store_planes(m, w, &planes, format, err);
+    hone_status st = model_alloc(m, &w->buf, w->bytes, err);
     if (st != HONE_OK)
         return st;
-    if (table->dense)
-        w->w.plane[0] = hone_tensor_2d(w->buf, 0, table->dense, rows, cols);
+    for (uint32_t k = 0; k < w->w.n_planes; k++)
+        w->w.plane[k].buf = w->buf;
     if (table->dense == HONE_F32) {
         w->value = w->w.plane[0];
-        return upload_f32(m, w->buf, 0, s, rows * cols, err);
+        return upload_f32(m, w->buf, 0, s, w->w.rows * w->w.cols, err);
     }
     if (table->dense && s->t && s->t->dtype == table->dense)
         return ops_upload(m->o, w->buf, 0, s->t->p, s->t->bytes, err);
     return upload_packed(m, w, table, self, s, err);
 }
 
-/* Dense float32; memory of its own unless it is a parameter. */
 static hone_status store_dense(model *m, weight *w, const source *s, hone_error *err)
 {
-    const uint64_t bytes = (uint64_t)(w->w.rows * w->w.cols) * sizeof(float);
     hone_status st = HONE_OK;
     if (!w->value.buf) {
-        st = ops_alloc(m->o, &w->buf, bytes, err);
+        st = model_alloc(m, &w->buf, w->bytes, err);
         if (st != HONE_OK)
             return st;
-        plan_add(&m->plan, "weights", bytes);
         w->value = w->w.cols == 1 ? hone_tensor_1d(w->buf, 0, HONE_F32, w->w.rows)
                                   : hone_tensor_2d(w->buf, 0, HONE_F32, w->w.rows, w->w.cols);
     }
-    w->w.format = DENSE_FORMAT;
-    w->w.n_planes = 1;
     w->w.plane[0] = w->value;
     return upload_f32(m, w->value.buf, w->value.offset, s, w->w.rows * w->w.cols, err);
 }
@@ -269,9 +304,6 @@ static hone_status load_one(model *m, const st_file *f, bool *used, const llama_
     } else {
         s.constant = strstr(row_of->name, "norm") ? 1 : 0; /* biases start at 0 */
     }
-    w->w.struct_size = sizeof w->w;
-    w->w.rows = rows;
-    w->w.cols = cols;
     if (row_of->flags & TENSOR_LINEAR && m->train != TRAIN_FULL)
         return store_linear(m, w, &s, err);
     return store_dense(m, w, &s, err);

@@ -215,6 +215,24 @@ static void forward_outside(const attention *a)
     }
 }
 
+static uint64_t list_bytes(int64_t n_tiles)
+{
+    return ((uint64_t)n_tiles * 2 * sizeof(int32_t) + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
+}
+
+static uint64_t area_bytes(int64_t d, int64_t wide)
+{
+    return (sizeof(forward_area) +
+            (uint64_t)(d * TILE_Q + (TILE_Q + TILE_K) * wide) * sizeof(float) + CPU_ALIGN - 1) /
+           CPU_ALIGN * CPU_ALIGN;
+}
+
+uint64_t cpu_attention_scratch(const hone_dev *dev, const hone_extent *e)
+{
+    const int64_t wide = (e->head_dim + TILE_N - 1) / TILE_N * TILE_N;
+    return list_bytes(e->tokens) + area_bytes(e->head_dim, wide) * (uint64_t)dev->threads;
+}
+
 hone_status cpu_attention(hone_queue *q, const hone_attention_args *args, hone_error *err)
 {
     forward_job job = { 0 };
@@ -228,11 +246,8 @@ hone_status cpu_attention(hone_queue *q, const hone_attention_args *args, hone_e
         return st;
     for (int64_t s = 0; s < a->sequences; s++)
         job.n_tiles += attention_tiles(a, s);
-    list = ((uint64_t)job.n_tiles * 2 * sizeof *tiles + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
-    a->scratch_each =
-        (sizeof(forward_area) +
-         (uint64_t)(a->d * TILE_Q + (TILE_Q + TILE_K) * a->wide) * sizeof(float) + CPU_ALIGN - 1) /
-        CPU_ALIGN * CPU_ALIGN;
+    list = list_bytes(job.n_tiles);
+    a->scratch_each = area_bytes(a->d, a->wide);
     tiles = cpu_scratch(q, list + a->scratch_each * (uint64_t)q->dev->threads);
     if (!tiles)
         return hone_fail(err, HONE_ERR_NOMEM, "cpu: attention: no memory for %d work areas",

@@ -23,9 +23,31 @@ typedef struct back_area {
 
 /* Behind the struct, in floats: q, d_o (d, TILE_Q) transposed; dq (TILE_Q, wide);
  * room for padded q, d_o (TILE_Q, wide), k (TILE_K, wide); dk, dv (max keys, wide). */
+static int64_t rest_floats_of(int64_t d, int64_t wide, int64_t max_keys)
+{
+    return 2 * d * TILE_Q + (3 * TILE_Q + TILE_K + 2 * max_keys) * wide;
+}
+
 static int64_t rest_floats(const attention *a, int64_t max_keys)
 {
-    return 2 * a->d * TILE_Q + (3 * TILE_Q + TILE_K + 2 * max_keys) * a->wide;
+    return rest_floats_of(a->d, a->wide, max_keys);
+}
+
+static uint64_t area_bytes(int64_t d, int64_t wide, int64_t max_keys)
+{
+    return (sizeof(back_area) + (uint64_t)rest_floats_of(d, wide, max_keys) * sizeof(float) +
+            CPU_ALIGN - 1) /
+           CPU_ALIGN * CPU_ALIGN;
+}
+
+/* Partial dk, dv: those of every query head, when a batch has few sequences. */
+uint64_t cpu_attention_bwd_scratch(const hone_dev *dev, const hone_extent *e)
+{
+    const int64_t wide = (e->head_dim + TILE_N - 1) / TILE_N * TILE_N;
+    const uint64_t parts = e->heads > e->kv_heads
+                               ? 2 * (uint64_t)(e->tokens * e->heads * e->head_dim) * sizeof(float)
+                               : 0;
+    return area_bytes(e->head_dim, wide, e->longest) * (uint64_t)dev->threads + parts;
 }
 
 typedef struct back_job {
@@ -152,9 +174,7 @@ hone_status cpu_attention_bwd(hone_queue *q, const hone_attention_args *args, ho
     }
     job.group = a->heads / a->kv_heads;
     job.parts = live * a->kv_heads < 4 * q->dev->threads ? job.group : 1;
-    a->scratch_each = (sizeof(back_area) + (uint64_t)rest_floats(a, job.max_keys) * sizeof(float) +
-                       CPU_ALIGN - 1) /
-                      CPU_ALIGN * CPU_ALIGN;
+    a->scratch_each = area_bytes(a->d, a->wide, job.max_keys);
     parts_bytes =
         job.parts > 1 ? (uint64_t)(job.parts * a->m * a->kv_heads * a->d) * sizeof(float) : 0;
     scratch = cpu_scratch(q, a->scratch_each * (uint64_t)q->dev->threads + 2 * parts_bytes);

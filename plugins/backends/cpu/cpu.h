@@ -130,6 +130,17 @@ typedef struct cpu_product {
 
 hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err);
 
+/* -------------------------------------------------------------- workspace.c */
+
+/* Bytes of cpu_scratch() at most, and what products hold besides, for a run of this extent. */
+hone_status cpu_workspace(hone_dev *dev, const hone_extent *extent, uint64_t *bytes,
+                          hone_error *err);
+uint64_t cpu_attention_scratch(const hone_dev *dev, const hone_extent *extent);
+uint64_t cpu_attention_bwd_scratch(const hone_dev *dev, const hone_extent *extent);
+uint64_t cpu_norm_scratch(const hone_extent *extent);
+/* Of products: work areas, and copies of weights that stay. */
+uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *extent);
+
 /* ------------------------------------------------------------------ the ops */
 
 hone_status cpu_copy(hone_queue *q, const hone_tensor *dst, const hone_tensor *src,

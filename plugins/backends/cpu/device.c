@@ -300,4 +300,5 @@ const hone_device cpu_device = {
     .swiglu_bwd = cpu_swiglu_bwd,
     .linear = cpu_linear,
     .loss = cpu_loss,
+    .workspace = cpu_workspace,
 };

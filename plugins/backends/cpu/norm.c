@@ -94,6 +94,15 @@ hone_status cpu_rmsnorm(hone_queue *q, const hone_rmsnorm_args *args, hone_error
     return HONE_OK;
 }
 
+/* Partial sums of dw. */
+uint64_t cpu_norm_scratch(const hone_extent *e)
+{
+    const int64_t rows = e->tokens * e->heads > e->tokens ? e->tokens * e->heads : e->tokens;
+    const uint64_t stream = (uint64_t)(((e->tokens - 1) / ROWS_EACH + 1) * e->channels);
+    const uint64_t heads = (uint64_t)(((rows - 1) / ROWS_EACH + 1) * e->head_dim);
+    return (stream > heads ? stream : heads) * sizeof(float);
+}
+
 hone_status cpu_rmsnorm_bwd(hone_queue *q, const hone_rmsnorm_args *args, hone_error *err)
 {
     norm_job job;

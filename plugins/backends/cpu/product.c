@@ -13,6 +13,7 @@
 #include "cpu.h"
 
 enum { FEW = 4 };
+#define SGEMM_PACK (UINT64_C(4) << 20) /* bytes a thread's packed blocks take at most */
 
 static void add_bias(void *arg, int64_t lo, int64_t hi, int thread)
 {
@@ -105,4 +106,11 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
         return HONE_OK;
     }
     return product_dnnl(q, p, err);
+}
+
+/* dnnl_sgemm packs blocks of both matrices, per thread, and gives them back after the call. */
+uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *e)
+{
+    (void)e;
+    return (uint64_t)dev->threads * SGEMM_PACK;
 }

@@ -214,6 +214,32 @@ typedef struct hone_loss_args {
     hone_tensor scratch; /* (chunk, V) */
 } hone_loss_args;
 
+/* -------------------------------------------------------------------- workspace */
+
+/* What a run will ask of a device, for its word on how much memory it needs besides buffers. */
+typedef struct hone_extent_weight {
+    const char *format; /* of hone_weight */
+    int64_t rows, cols;
+    int64_t count;   /* weights of this shape                          */
+    uint32_t trains; /* 1: it changes with every step                  */
+    uint32_t reserved;
+} hone_extent_weight;
+
+typedef struct hone_extent {
+    uint32_t struct_size;
+    uint32_t training; /* 1: the backward ops too                        */
+    uint32_t full;     /* 1: gradients of weights too                    */
+    uint32_t n_weights;
+    const hone_extent_weight *weights; /* every matrix that linear and loss are given */
+    int64_t tokens;                    /* N at most                                   */
+    int64_t channels, feed_forward;
+    int64_t heads, kv_heads, head_dim;
+    int64_t longest; /* sequence, cache included                       */
+    int64_t vocabulary;
+    int64_t loss_rows; /* of loss's scratch                              */
+    int64_t rank;      /* largest inner size of an adapter; 0: none      */
+} hone_extent;
+
 /* -------------------------------------------------------------------- the table */
 
 typedef struct hone_device {
@@ -277,6 +303,11 @@ typedef struct hone_device {
     hone_status (*swiglu_bwd)(hone_queue *q, const hone_swiglu_args *args, hone_error *err);
     hone_status (*linear)(hone_queue *q, const hone_linear_args *args, hone_error *err);
     hone_status (*loss)(hone_queue *q, const hone_loss_args *args, hone_error *err);
+
+    /* Optional: bytes at most that the device allocates by itself for ops of this extent: work
+     * areas of its queues, packed copies of weights. The plan of a run counts them. [main] */
+    hone_status (*workspace)(hone_dev *dev, const hone_extent *extent, uint64_t *bytes,
+                             hone_error *err);
 } hone_device;
 
 HONE_END
