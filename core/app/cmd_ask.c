@@ -92,16 +92,15 @@ static hone_status answer(session *z, const settings *s, const tokens *prompt, t
 static hone_status encode(session *z, const settings *s, const message *m, size_t n, tokens *out,
                           hone_error *err)
 {
-    int64_t bad = 0;
+    encode_losses lost = { 0 };
     hone_status st;
     if (flags.raw)
-        st = tokenizer_encode(z->tok, m[n - 1].content.p, m[n - 1].content.n, ENCODE_ADD, out, &bad,
-                              err);
+        st = tokenizer_encode(z->tok, m[n - 1].content.p, m[n - 1].content.n, ENCODE_ADD, out,
+                              &lost, err);
     else
-        st = chat_template_encode(z->chat, m, n, true, s->data.date, out, NULL, &bad, err);
-    if (!st && bad)
-        log_line(HONE_LOG_WARN, "%lld bytes were no UTF-8 and were taken as U+FFFD",
-                 (long long)bad);
+        st = chat_template_encode(z->chat, m, n, true, s->data.date, out, NULL, &lost, err);
+    if (!st)
+        encode_losses_warn(&lost, "the question");
     if (!st && !out->n)
         return hone_fail(err, HONE_ERR_ARG, "the question is empty");
     if (!st && (int64_t)out->n >= s->use.context)

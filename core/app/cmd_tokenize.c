@@ -56,15 +56,23 @@ static hone_status each_line(const char *p, size_t n,
     return HONE_OK;
 }
 
+static void show(const tokens *t, const encode_losses *lost, size_t line)
+{
+    char where[32];
+    (void)snprintf(where, sizeof where, flags.jsonl || flags.lines ? "line %zu" : "the text", line);
+    encode_losses_warn(lost, where);
+    print_ids(t);
+}
+
 static hone_status encode_messages(session *z, const settings *s, const message *m, size_t n,
-                                   hone_error *err)
+                                   size_t line, hone_error *err)
 {
     tokens out = { 0 };
-    int64_t bad = 0;
+    encode_losses lost = { 0 };
     hone_status st =
-        chat_template_encode(z->chat, m, n, flags.prompt, s->data.date, &out, NULL, &bad, err);
+        chat_template_encode(z->chat, m, n, flags.prompt, s->data.date, &out, NULL, &lost, err);
     if (!st)
-        print_ids(&out);
+        show(&out, &lost, line);
     tokens_finish(&out);
     return st;
 }
@@ -73,21 +81,17 @@ static hone_status encode_text(session *z, const settings *s, const char *p, siz
                                hone_error *err)
 {
     tokens out = { 0 };
-    int64_t bad = 0;
+    encode_losses lost = { 0 };
     hone_status st;
-    (void)line;
     if (flags.template_) {
         const message m = { .role = ROLE_USER, .content = { p, n } };
-        return encode_messages(z, s, &m, 1, err);
+        return encode_messages(z, s, &m, 1, line, err);
     }
     st = tokenizer_encode(z->tok, p, n,
                           (flags.special ? ENCODE_SPECIAL : 0) | (flags.add ? ENCODE_ADD : 0), &out,
-                          &bad, err);
-    if (!st && bad)
-        log_line(HONE_LOG_WARN, "%lld bytes were no UTF-8 and were taken as U+FFFD",
-                 (long long)bad);
+                          &lost, err);
     if (!st)
-        print_ids(&out);
+        show(&out, &lost, line);
     tokens_finish(&out);
     return st;
 }
@@ -138,7 +142,7 @@ static hone_status encode_json(session *z, const settings *s, const char *p, siz
     const json_t *list = json_object_get(root, "messages");
     if (json_is_array(list)) {
         if (!(st = parse_messages(list, &m, &n_messages, err)))
-            st = encode_messages(z, s, m, n_messages, err);
+            st = encode_messages(z, s, m, n_messages, line, err);
         free(m);
     } else if (json_is_string(text_of)) {
         st = encode_text(z, s, json_string_value(text_of), json_string_length(text_of), line, err);

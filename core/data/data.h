@@ -49,12 +49,23 @@ void tokenizer_close(tokenizer *t);
 #define ENCODE_SPECIAL 1u /* spellings of special tokens in the text become those tokens */
 #define ENCODE_ADD 2u     /* add BOS/EOS as the tokenizer's own post-processor does      */
 
-/* Appends to out. Bytes that are no UTF-8 are taken as U+FFFD; *n_bad (may be NULL)
- * is increased by their number. Identical to Hugging Face's encode(text,
- * add_special_tokens = ENCODE_ADD) with ENCODE_SPECIAL given; without it, special
- * tokens (not the other added tokens) in the text are plain text. */
+/* What of a text its tokens do not say; start from { 0 }, calls add to it. */
+typedef struct encode_losses {
+    int64_t bad_bytes; /* were no UTF-8: taken as U+FFFD                            */
+    int64_t unknown;   /* tokens that are the unknown one, for characters without a piece */
+    int64_t dropped;   /* characters without a piece, and nothing that stands for them */
+    uint32_t first;    /* of those, the first: a code point                         */
+} encode_losses;
+/* "2 bytes are no UTF-8: taken as U+FFFD; ..." without a newline; nothing for no loss. */
+void encode_losses_print(const encode_losses *l, text *out);
+/* The same as a warning in the log, behind what it is about ("the question"). */
+void encode_losses_warn(const encode_losses *l, const char *what);
+
+/* Appends to out. Bytes that are no UTF-8 are taken as U+FFFD. Identical to Hugging Face's
+ * encode(text, add_special_tokens = ENCODE_ADD) with ENCODE_SPECIAL given; without it,
+ * special tokens (not the other added tokens) in the text are plain text. lost may be NULL. */
 HONE_MUST_CHECK hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n,
-                                             uint32_t flags, tokens *out, int64_t *n_bad,
+                                             uint32_t flags, tokens *out, encode_losses *lost,
                                              hone_error *err);
 
 /* ids to text as Hugging Face's decode; skip_special leaves special tokens out. An
@@ -171,7 +182,7 @@ HONE_MUST_CHECK hone_status chat_template_render(const chat_template *c, const m
  * not). One BOS, never two. */
 HONE_MUST_CHECK hone_status chat_template_encode(const chat_template *c, const message *m, size_t n,
                                                  bool generation_prompt, const char *date,
-                                                 tokens *ids, int32_t **labels, int64_t *n_bad,
+                                                 tokens *ids, int32_t **labels, encode_losses *lost,
                                                  hone_error *err);
 
 /* -------------------------------------------------------------------- samples */
@@ -261,6 +272,7 @@ typedef struct dataset_report {
     int64_t special_in_text;   /* samples whose own words spell special tokens */
     int64_t template_left_out; /* samples of which the template drops a turn or thoughts */
     int64_t bad_bytes;         /* not UTF-8, taken as U+FFFD */
+    int64_t unknown, dropped;  /* as in encode_losses */
     int64_t tokens, learned;   /* of all rows */
     int64_t longest;           /* tokens */
     int64_t role_tokens[4], role_learned[4]; /* by ROLE_* */

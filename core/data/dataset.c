@@ -83,6 +83,10 @@ static const struct {
       offsetof(dataset_report, template_left_out) },
     { "bad_bytes", "bytes that are no UTF-8, taken as U+FFFD",
       offsetof(dataset_report, bad_bytes) },
+    { "unknown", "unknown tokens, for characters that the vocabulary lacks",
+      offsetof(dataset_report, unknown) },
+    { "dropped", "characters that the vocabulary lacks, left out",
+      offsetof(dataset_report, dropped) },
 };
 #define N_COUNTS (sizeof counts / sizeof *counts)
 

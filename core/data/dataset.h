@@ -82,7 +82,8 @@ HONE_MUST_CHECK hone_status dataset_reader_run(dataset_reader *r, const char *p,
 /* One sample on its way to a row. */
 typedef struct row_job {
     sample s; /* owned */
-    int64_t line, bad_bytes;
+    int64_t line;
+    encode_losses lost;
     bool empty;
     row r;           /* owned */
     uint8_t *roles;  /* owned, r.n: whose token it is */

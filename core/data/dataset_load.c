@@ -198,6 +198,19 @@ static hone_status take_long(loader *l, row_job *j, hone_error *err)
     return st;
 }
 
+static void note_losses(loader *l, const row_job *j)
+{
+    dataset_report *rep = &l->d->report;
+    text what = { 0 };
+    rep->bad_bytes += j->lost.bad_bytes;
+    rep->unknown += j->lost.unknown;
+    rep->dropped += j->lost.dropped;
+    encode_losses_print(&j->lost, &what);
+    if (what.n)
+        name_row(l, j->line, "%s", what.p);
+    text_finish(&what);
+}
+
 static hone_status take_job(loader *l, row_job *j, hone_error *err)
 {
     dataset_report *rep = &l->d->report;
@@ -207,10 +220,7 @@ static hone_status take_job(loader *l, row_job *j, hone_error *err)
             *err = j->err;
         return j->err.code;
     }
-    if (j->bad_bytes) {
-        rep->bad_bytes += j->bad_bytes;
-        name_row(l, j->line, "%lld bytes are no UTF-8: taken as U+FFFD", (long long)j->bad_bytes);
-    }
+    note_losses(l, j);
     if (j->empty) {
         rep->empty++;
         name_row(l, j->line, "there is no text to learn: left out");
@@ -265,7 +275,8 @@ static hone_status visit(void *ctx, sample *s, int64_t line, hone_error *err)
     for (size_t i = 0; i < s->n_segments; i++)
         l->bytes += s->segments[i].n;
     l->bytes += s->n_ids * sizeof *s->ids;
-    l->jobs[l->n_jobs++] = (row_job){ .s = *s, .line = line, .bad_bytes = v->r->row_bad_bytes };
+    l->jobs[l->n_jobs++] =
+        (row_job){ .s = *s, .line = line, .lost.bad_bytes = v->r->row_bad_bytes };
     *s = (sample){ 0 };
     return l->n_jobs == CHUNK_JOBS || l->bytes > CHUNK_BYTES ? flush(l, err) : HONE_OK;
 }

@@ -97,8 +97,7 @@ static hone_status row_of_text(const row_maker *l, row_job *j, hone_error *err)
             spans[n_spans++] = (span){ start, all.n };
     }
     if ((st = text_status(&all, err)) ||
-        (st = tokenizer_encode(l->t, all.p ? all.p : "", all.n, ENCODE_SPECIAL, &k, &j->bad_bytes,
-                               err)))
+        (st = tokenizer_encode(l->t, all.p ? all.p : "", all.n, ENCODE_SPECIAL, &k, &j->lost, err)))
         goto out;
     const bool has_bos = k.n && k.p[0].id == bos, has_eos = k.n && k.p[k.n - 1].id == eos;
     const size_t front = l->o->raw_bos && tokenizer_adds_bos(l->t) && bos >= 0 && !has_bos;
@@ -185,8 +184,7 @@ static hone_status row_of_turns(const row_maker *l, row_job *j, hone_error *err)
                       "template to a named one (plain, chatml, ...) or to a file of your own");
         goto out;
     }
-    if ((st = template_encode(l->c, m, s->n_segments, false, l->o->date, &r, &k, &j->bad_bytes,
-                              err)) ||
+    if ((st = template_encode(l->c, m, s->n_segments, false, l->o->date, &r, &k, &j->lost, err)) ||
         (st = take_arrays(j, k.n, err)))
         goto out;
     j->r.paired = 1;

@@ -129,7 +129,6 @@ static hone_status find_stops(chat_template *c, hone_error *err)
     const template_words w = words_of(c);
     text end = { 0 };
     tokens k = { 0 };
-    int64_t n_bad = 0;
     hone_status st = HONE_OK;
     template_mark(&end, c->row.assistant.end, &w, c->today);
     if (end.failed)
@@ -141,7 +140,7 @@ static hone_status find_stops(chat_template *c, hone_error *err)
             "template, or name eos_token in tokenizer_config.json",
             c->row.name, c->row.assistant.end);
     else
-        st = tokenizer_encode(c->t, end.p, end.n, ENCODE_SPECIAL, &k, &n_bad, err);
+        st = tokenizer_encode(c->t, end.p, end.n, ENCODE_SPECIAL, &k, NULL, err);
     if (!st && k.n != 1)
         st = hone_fail(
             err, HONE_ERR_FORMAT,
@@ -305,12 +304,12 @@ hone_status chat_template_render(const chat_template *c, const message *m, size_
 
 hone_status template_encode(const chat_template *c, const message *m, size_t n,
                             bool generation_prompt, const char *date, rendered *r, tokens *ids,
-                            int64_t *n_bad, hone_error *err)
+                            encode_losses *lost, hone_error *err)
 {
     const hone_status st = chat_template_render(c, m, n, generation_prompt, date, r, err);
     if (st)
         return st;
-    return tokenizer_encode(c->t, r->text.p, r->text.n, ENCODE_SPECIAL, ids, n_bad, err);
+    return tokenizer_encode(c->t, r->text.p, r->text.n, ENCODE_SPECIAL, ids, lost, err);
 }
 
 void template_label(const tokens *ids, const span *spans, size_t n_spans, int32_t *labels)
@@ -326,12 +325,12 @@ void template_label(const tokens *ids, const span *spans, size_t n_spans, int32_
 
 hone_status chat_template_encode(const chat_template *c, const message *m, size_t n,
                                  bool generation_prompt, const char *date, tokens *ids,
-                                 int32_t **labels, int64_t *n_bad, hone_error *err)
+                                 int32_t **labels, encode_losses *lost, hone_error *err)
 {
     rendered r = { 0 };
     tokens k = { 0 };
     int32_t *l = NULL;
-    hone_status st = template_encode(c, m, n, generation_prompt, date, &r, &k, n_bad, err);
+    hone_status st = template_encode(c, m, n, generation_prompt, date, &r, &k, lost, err);
     if (st)
         goto out;
     if (labels) {

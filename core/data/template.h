@@ -74,7 +74,7 @@ void template_mark(text *out, const char *mark, const template_words *words, con
 /* Render and encode: r and ids get what chat_template_encode() makes its labels from. */
 HONE_MUST_CHECK hone_status template_encode(const chat_template *c, const message *m, size_t n,
                                             bool generation_prompt, const char *date, rendered *r,
-                                            tokens *ids, int64_t *n_bad, hone_error *err);
+                                            tokens *ids, encode_losses *lost, hone_error *err);
 
 /* labels[i] = ids[i] where token i starts inside a span, LABEL_MASKED elsewhere. */
 void template_label(const tokens *ids, const span *spans, size_t n_spans, int32_t *labels);

@@ -31,13 +31,30 @@ int32_t char_find(const tokenizer *t, uint32_t cp)
     return page ? page[cp & 255] : -1;
 }
 
+/* The character at p[at] becomes no token, or not all of its bytes do. It is counted, and its
+ * n bytes are its neighbour's, so that the places of what follows stay right: *ahead are
+ * those that have none in front. */
+static void drop(scratch *s, const char *p, size_t at, size_t n, uint32_t *ahead)
+{
+    size_t len;
+    if (!s->dropped++)
+        s->first_dropped = uc_get(p + at, &len);
+    if (s->n_sym)
+        s->sym[s->n_sym - 1].len += (uint32_t)n;
+    else
+        *ahead += (uint32_t)n;
+}
+
 /* Units of a raw word: its bytes. */
 static bool units_raw(const tokenizer *t, scratch *s, const char *p, size_t n)
 {
-    size_t i;
+    size_t i, lead = 0, last = SIZE_MAX; /* of the character; of the last one dropped */
+    uint32_t ahead = 0;
     uint32_t unknown = 0; /* bytes of an unknown unit not yet written */
     for (i = 0; i < n; i++) {
         const int32_t id = t->unit[(uint8_t)p[i]];
+        if (((uint8_t)p[i] & 0xc0) != 0x80)
+            lead = i;
         /* in the printable alphabet an unknown byte is one unknown character */
         if (unknown && (id >= 0 || !t->fuse_unk)) {
             if (!symbol_add(s, t->unk, unknown))
@@ -45,10 +62,15 @@ static bool units_raw(const tokenizer *t, scratch *s, const char *p, size_t n)
             unknown = 0;
         }
         if (id >= 0) {
-            if (!symbol_add(s, id, 1))
+            if (!symbol_add(s, id, 1 + ahead))
                 return false;
+            ahead = 0;
         } else if (t->unk >= 0) {
             unknown++;
+        } else {
+            drop(s, p, lead, 1, &ahead);
+            s->dropped -= lead == last;
+            last = lead;
         }
     }
     return !unknown || symbol_add(s, t->unk, unknown);
@@ -59,29 +81,32 @@ static bool units_raw(const tokenizer *t, scratch *s, const char *p, size_t n)
 static bool units_utf8(const tokenizer *t, scratch *s, const char *p, size_t n)
 {
     size_t i, len, k;
-    uint32_t unknown = 0;
+    uint32_t unknown = 0, ahead = 0;
     for (i = 0; i < n; i += len) {
         const int32_t id = char_find(t, uc_get(p + i, &len));
         if (id >= 0) {
             if (unknown && !symbol_add(s, t->unk, unknown))
                 return false;
             unknown = 0;
-            if (!symbol_add(s, id, (uint32_t)len))
+            if (!symbol_add(s, id, (uint32_t)len + ahead))
                 return false;
+            ahead = 0;
             continue;
         }
         if (t->byte_fallback) {
             for (k = 0; k < len && t->unit[(uint8_t)p[i + k]] >= 0; k++)
                 ;
             if (k == len) {
-                for (k = 0; k < len; k++)
-                    if (!symbol_add(s, t->unit[(uint8_t)p[i + k]], 1))
+                for (k = 0; k < len; k++, ahead = 0)
+                    if (!symbol_add(s, t->unit[(uint8_t)p[i + k]], 1 + ahead))
                         return false;
                 continue;
             }
         }
-        if (t->unk < 0)
+        if (t->unk < 0) {
+            drop(s, p, i, len, &ahead);
             continue;
+        }
         if (unknown && !t->fuse_unk) {
             if (!symbol_add(s, t->unk, unknown))
                 return false;

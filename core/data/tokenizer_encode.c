@@ -165,6 +165,7 @@ static hone_status encode_word(encoder *e, const view *v, uint32_t i, uint32_t j
     const char *p = v->p + i;
     const size_t n = j - i;
     word_entry *w = n <= WORD_KEY ? word_slot(s, p, n) : NULL;
+    const int64_t dropped = s->dropped;
     hone_status status;
     size_t k;
     if (w && word_known(w, p, n)) {
@@ -176,7 +177,7 @@ static hone_status encode_word(encoder *e, const view *v, uint32_t i, uint32_t j
     status = bpe_word(e->t, s, p, n, err);
     if (status)
         return status;
-    if (w)
+    if (w && s->dropped == dropped) /* a word with losses is counted every time */
         word_keep(w, s, p, n);
     for (k = 0; k < s->n_sym; i += s->sym[k].len, k++)
         if (!emit(e, s->sym[k].id, view_range(v, i, i + s->sym[k].len)))
@@ -228,6 +229,7 @@ static hone_status encode_marked(encoder *e, const char *p, size_t n, uint32_t a
 {
     scratch *s = e->s;
     word_entry *w = n <= WORD_KEY ? word_slot(s, p, n) : NULL;
+    const int64_t dropped = s->dropped;
     uint32_t at = 0;
     size_t i, k;
     if (!w || !word_known(w, p, n)) {
@@ -253,7 +255,7 @@ static hone_status encode_marked(encoder *e, const char *p, size_t n, uint32_t a
             }
             s->sym[k].len = len;
         }
-        if (w)
+        if (w && s->dropped == dropped)
             word_keep(w, s, p, n);
         for (k = 0; k < s->n_sym; at += s->sym[k].len, k++) {
             const uint32_t end = at + s->sym[k].len;
@@ -414,72 +416,10 @@ static hone_status encode_plain(encoder *e, view v, hone_error *err)
     return encode_normalized(e, v, err);
 }
 
-/* --------------------------------------------------------------------- ill-formed UTF-8 */
-
-static size_t well_formed(const char *p, size_t n) /* bytes before the first ill-formed one */
-{
-    size_t i = 0, len, bad;
-    while (i < n) {
-        uint64_t w;
-        if (n - i >= 8) {
-            memcpy(&w, p + i, 8);
-            if (!(w & 0x8080808080808080u)) {
-                i += 8;
-                continue;
-            }
-        }
-        len = utf8_sequence(p + i, n - i, &bad, NULL);
-        if (!len)
-            break;
-        i += len;
-    }
-    return i;
-}
-
-static hone_status repair(scratch *s, const char *p, size_t n, hone_error *err)
-{
-    size_t i = 0, good, bad = 0;
-    text_clear(&s->repaired);
-    s->n_spots = 0;
-    while (i < n) {
-        good = well_formed(p + i, n - i);
-        text_add(&s->repaired, p + i, good);
-        i += good;
-        if (i == n)
-            break;
-        (void)utf8_sequence(p + i, n - i, &bad, NULL);
-        if (!mem_grow(&s->spots, &s->cap_spots, s->n_spots + 1, sizeof *s->spots))
-            return no_memory(err);
-        s->spots[s->n_spots++] =
-            (spot){ (uint32_t)s->repaired.n, (uint32_t)i, (uint32_t)(i + bad) };
-        text_add(&s->repaired, "\xef\xbf\xbd", 3);
-        i += bad;
-    }
-    return text_status(&s->repaired, err);
-}
-
-/* A place in the repaired text to one in the text as given. */
-static uint32_t place(const scratch *s, uint32_t x, bool is_end)
-{
-    size_t lo = 0, hi = s->n_spots; /* spots before lo begin at or before x */
-    const spot *q;
-    while (lo < hi) {
-        const size_t mid = (lo + hi) / 2;
-        if (s->spots[mid].at <= x)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (!lo)
-        return x;
-    q = s->spots + lo - 1;
-    if (x - q->at >= 3)
-        return q->end + (x - q->at - 3);
-    return is_end && x > q->at ? q->end : q->start;
-}
+/* ------------------------------------------------------------------------------- whole */
 
 hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n, uint32_t flags,
-                             tokens *out, int64_t *n_bad, hone_error *err)
+                             tokens *out, encode_losses *lost, hone_error *err)
 {
     const size_t before = out->n;
     size_t i;
@@ -494,8 +434,9 @@ hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n, uint32
     e.s = scratch_borrow(t);
     if (!e.s)
         return no_memory(err);
-    if (n && well_formed(p, n) < n) {
-        status = repair(e.s, p, n, err);
+    e.s->dropped = 0;
+    if (n && text_well_formed(p, n) < n) {
+        status = text_repair(e.s, p, n, err);
         v = (view){ e.s->repaired.p, NULL, (uint32_t)e.s->repaired.n, 0 };
         repaired = true;
     }
@@ -505,17 +446,16 @@ hone_status tokenizer_encode(const tokenizer *t, const char *p, size_t n, uint32
     if (!status)
         status = encode_around(&e, &t->plain, v, encode_plain, err);
     for (i = before; !status && repaired && i < out->n; i++) {
-        out->p[i].start = place(e.s, out->p[i].start, false);
-        out->p[i].end = place(e.s, out->p[i].end, true);
+        out->p[i].start = repaired_place(e.s, out->p[i].start, false);
+        out->p[i].end = repaired_place(e.s, out->p[i].end, true);
     }
     for (i = 0; !status && (flags & ENCODE_ADD) && i < t->n_after; i++)
         if (!emit(&e, t->after[i], (align){ 0, 0 }))
             status = no_memory(err);
     if (status)
         out->n = before;
-    else if (repaired && n_bad)
-        for (i = 0; i < e.s->n_spots; i++)
-            *n_bad += e.s->spots[i].end - e.s->spots[i].start;
+    else if (lost)
+        losses_add(lost, t, e.s, repaired, out, before);
     scratch_return(t, e.s);
     return status;
 }

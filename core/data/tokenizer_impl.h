@@ -14,6 +14,7 @@
  *   tokenizer_split.c    pre-tokenizers
  *   tokenizer_bpe.c      one word to ids
  *   tokenizer_encode.c   text to ids
+ *   tokenizer_losses.c   ... what of the text they do not say
  *   tokenizer_decode.c   ids to text, whole and streamed
  *   tokenizer_train.c    a byte-level BPE from texts
  *
@@ -505,6 +506,8 @@ struct scratch { /* memory of one call; all owned */
     nf_char *nf;
     size_t cap_nf;
     word_entry *words; /* WORD_SLOTS */
+    int64_t dropped;   /* characters of this call without a piece or anything in its place */
+    uint32_t first_dropped;
 };
 scratch *scratch_borrow(const tokenizer *t); /* NULL: no memory */
 void scratch_return(const tokenizer *t, scratch *s);
@@ -525,6 +528,15 @@ HONE_MUST_CHECK hone_status pre_tokenize(const tokenizer *t, scratch *s, view *v
 HONE_MUST_CHECK hone_status bpe_word(const tokenizer *t, scratch *s, const char *p, size_t n,
                                      hone_error *err);
 int32_t char_find(const tokenizer *t, uint32_t cp); /* id of a single character, or -1 */
+
+size_t text_well_formed(const char *p, size_t n); /* bytes before the first ill-formed one */
+/* The text with U+FFFD for ill-formed UTF-8 into s->repaired; s->spots says where. */
+HONE_MUST_CHECK hone_status text_repair(scratch *s, const char *p, size_t n, hone_error *err);
+/* A place in the repaired text to one in the text as given. */
+uint32_t repaired_place(const scratch *s, uint32_t x, bool is_end);
+/* What the call that made out->p[from..] with s lost. */
+void losses_add(encode_losses *l, const tokenizer *t, const scratch *s, bool repaired,
+                const tokens *out, size_t from);
 
 /* ---------------------------------------------------------------------- loading */
 
@@ -547,6 +559,10 @@ const char *piece_raw(const tokenizer *t, int32_t id, size_t *n);
 char *json_plain(const tokenizer *t, const json_t *s, size_t *n);
 char *text_plain(const tokenizer *t, const char *s, size_t n, size_t *n_out);
 
+/* An object whose keys are all among `keys` (separated by spaces) or "type"; others are refused
+ * by name, unless they are null. what: names the object in the message. */
+HONE_MUST_CHECK hone_status keys_check(const tokenizer *t, const json_t *o, const char *what,
+                                       const char *keys, hone_error *err);
 HONE_MUST_CHECK hone_status components_parse(tokenizer *t, const json_t *root, hone_error *err);
 HONE_MUST_CHECK hone_status post_parse(tokenizer *t, const json_t *root, hone_error *err);
 /* Text copied into *a; takes nothing over. */

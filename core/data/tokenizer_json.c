@@ -16,6 +16,26 @@ static hone_status fail_format(const tokenizer *t, const char *what, hone_error 
     return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", t->what, what);
 }
 
+hone_status keys_check(const tokenizer *t, const json_t *o, const char *what, const char *keys,
+                       hone_error *err)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
+    {
+        const size_t n = strlen(key);
+        const char *at = strcmp(key, "type") == 0 ? key : keys;
+        while (at != key && (at = strstr(at, key)) &&
+               ((at > keys && at[-1] != ' ') || (at[n] && at[n] != ' ')))
+            at++;
+        if (!json_is_null(v) && (!n || strchr(key, ' ') || !at))
+            return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                             "%s: %s has a key \"%s\", which is not supported", t->what, what,
+                             quoted_s(key).s);
+    }
+    return HONE_OK;
+}
+
 /* ------------------------------------------------------------------------------ U+0000 */
 
 /* Jansson takes no NUL in keys, and vocabularies have one. It is read as a character that
@@ -135,6 +155,11 @@ static hone_status check_model(const tokenizer *t, const json_t *model, hone_err
             return hone_fail(err, HONE_ERR_UNSUPPORTED, "%s: model.%s \"%s\" is not supported",
                              t->what, affixes[i], quoted_s(s).s);
     }
+    if (keys_check(t, model, "model",
+                   "dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk "
+                   "byte_fallback ignore_merges vocab merges",
+                   err))
+        return HONE_ERR_UNSUPPORTED;
     if (json_is_number(dropout) && json_number_value(dropout) != 0)
         return hone_fail(
             err, HONE_ERR_UNSUPPORTED,
@@ -330,6 +355,9 @@ static hone_status read_added_one(tokenizer *t, const json_t *o, size_t at, hone
     const char *p;
     size_t i, n;
     hone_status status;
+    if (keys_check(t, o, "added token", "id content single_word lstrip rstrip normalized special",
+                   err))
+        return HONE_ERR_UNSUPPORTED;
     if (!json_is_string(content) || !json_is_integer(id))
         return hone_fail(err, HONE_ERR_FORMAT,
                          "%s: added token %zu has no \"content\" or no \"id\"", t->what, at);
@@ -386,6 +414,23 @@ static void choose_domain(tokenizer *t)
     }
 }
 
+/* Shapes of batches are made elsewhere: a text is encoded whole. */
+static void note_unused(const tokenizer *t, const json_t *root)
+{
+    static const struct {
+        const char *key, *instead;
+    } unused[] = { { "truncation", "texts are never cut; data.over_long says what becomes of rows "
+                                   "above train.seq_len" },
+                   { "padding", "rows are padded only by train.packing false" } };
+    size_t i;
+    for (i = 0; i < sizeof unused / sizeof unused[0]; i++) {
+        const json_t *v = json_object_get(root, unused[i].key);
+        if (v && !json_is_null(v))
+            log_line(HONE_LOG_INFO, "%s: its %s is not applied: %s", t->what, unused[i].key,
+                     unused[i].instead);
+    }
+}
+
 static hone_status from_json(tokenizer *t, const json_t *root, hone_error *err)
 {
     json_t *model = json_object_get(root, "model");
@@ -397,7 +442,12 @@ static hone_status from_json(tokenizer *t, const json_t *root, hone_error *err)
                          t->what, quoted_s(version).s);
     if (list && !json_is_null(list) && !json_is_array(list))
         return fail_format(t, "\"added_tokens\" is no list", err);
-    status = check_model(t, model, err);
+    status = keys_check(t, root, "the file",
+                        "version truncation padding added_tokens normalizer pre_tokenizer "
+                        "post_processor decoder model",
+                        err);
+    if (!status)
+        status = check_model(t, model, err);
     if (!status)
         status = read_vocab(t, json_object_get(model, "vocab"), json_array_size(list), err);
     if (!status)
@@ -414,7 +464,11 @@ static hone_status from_json(tokenizer *t, const json_t *root, hone_error *err)
         status = read_added(t, list, err);
     if (!status)
         status = post_parse(t, root, err);
-    return status ? status : tokenizer_ready(t, err);
+    if (!status)
+        status = tokenizer_ready(t, err);
+    if (!status)
+        note_unused(t, root);
+    return status;
 }
 
 hone_status tokenizer_from_json(tokenizer **out, const char *p, size_t n, hone_error *err)

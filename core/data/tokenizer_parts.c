@@ -18,6 +18,7 @@ typedef struct component {
     const char *name;
     component_parse parse;
     int kind;
+    const char *keys; /* besides "type"; what the file says under any other is refused */
 } component;
 
 /* ---------------------------------------------------------------------- small readers */
@@ -166,16 +167,16 @@ static hone_status norm_strip(tokenizer *t, const json_t *o, int kind, hone_erro
 }
 
 static const component normalizers[] = {
-    { "NFC", norm_plain, NORM_NFC },
-    { "NFD", norm_plain, NORM_NFD },
-    { "NFKC", norm_plain, NORM_NFKC },
-    { "NFKD", norm_plain, NORM_NFKD },
-    { "Lowercase", norm_plain, NORM_LOWERCASE },
-    { "ByteLevel", norm_plain, NORM_BYTELEVEL },
-    { "Prepend", norm_prepend, NORM_PREPEND },
-    { "Replace", norm_replace, NORM_REPLACE },
-    { "Strip", norm_strip, NORM_STRIP },
-    { NULL, NULL, 0 },
+    { "NFC", norm_plain, NORM_NFC, "" },
+    { "NFD", norm_plain, NORM_NFD, "" },
+    { "NFKC", norm_plain, NORM_NFKC, "" },
+    { "NFKD", norm_plain, NORM_NFKD, "" },
+    { "Lowercase", norm_plain, NORM_LOWERCASE, "" },
+    { "ByteLevel", norm_plain, NORM_BYTELEVEL, "" },
+    { "Prepend", norm_prepend, NORM_PREPEND, "prepend" },
+    { "Replace", norm_replace, NORM_REPLACE, "pattern content" },
+    { "Strip", norm_strip, NORM_STRIP, "strip_left strip_right" },
+    { NULL, NULL, 0, NULL },
 };
 
 /* --------------------------------------------------------------------- pre-tokenizers */
@@ -264,11 +265,12 @@ static hone_status pre_split(tokenizer *t, const json_t *o, int kind, hone_error
 }
 
 static const component pre_tokenizers[] = {
-    { "ByteLevel", pre_bytelevel, PRE_BYTELEVEL },
-    { "Digits", pre_digits, PRE_DIGITS },
-    { "Metaspace", pre_metaspace, PRE_METASPACE },
-    { "Split", pre_split, PRE_SPLIT },
-    { NULL, NULL, 0 },
+    { "ByteLevel", pre_bytelevel, PRE_BYTELEVEL, "add_prefix_space trim_offsets use_regex" },
+    { "Digits", pre_digits, PRE_DIGITS, "individual_digits" },
+    { "Metaspace", pre_metaspace, PRE_METASPACE,
+      "replacement prepend_scheme split add_prefix_space str_rep" },
+    { "Split", pre_split, PRE_SPLIT, "pattern behavior invert" },
+    { NULL, NULL, 0, NULL },
 };
 
 /* --------------------------------------------------------------------------- decoders */
@@ -319,13 +321,14 @@ static hone_status dec_strip(tokenizer *t, const json_t *o, int kind, hone_error
 }
 
 static const component decoders[] = {
-    { "ByteLevel", dec_plain, DEC_BYTELEVEL },
-    { "ByteFallback", dec_plain, DEC_BYTE_FALLBACK },
-    { "Fuse", dec_plain, DEC_FUSE },
-    { "Metaspace", dec_metaspace, DEC_METASPACE },
-    { "Replace", dec_replace, DEC_REPLACE },
-    { "Strip", dec_strip, DEC_STRIP },
-    { NULL, NULL, 0 },
+    { "ByteLevel", dec_plain, DEC_BYTELEVEL, "add_prefix_space trim_offsets use_regex" },
+    { "ByteFallback", dec_plain, DEC_BYTE_FALLBACK, "" },
+    { "Fuse", dec_plain, DEC_FUSE, "" },
+    { "Metaspace", dec_metaspace, DEC_METASPACE,
+      "replacement prepend_scheme split add_prefix_space str_rep" },
+    { "Replace", dec_replace, DEC_REPLACE, "pattern content" },
+    { "Strip", dec_strip, DEC_STRIP, "content start stop" },
+    { NULL, NULL, 0, NULL },
 };
 
 /* --------------------------------------------------------------------- post-processors */
@@ -412,9 +415,9 @@ static hone_status post_template(tokenizer *t, const json_t *o, int kind, hone_e
 }
 
 static const component post_processors[] = {
-    { "ByteLevel", post_nothing, 0 },
-    { "TemplateProcessing", post_template, 0 },
-    { NULL, NULL, 0 },
+    { "ByteLevel", post_nothing, 0, "add_prefix_space trim_offsets use_regex" },
+    { "TemplateProcessing", post_template, 0, "single pair special_tokens" },
+    { NULL, NULL, 0, NULL },
 };
 
 /* ---------------------------------------------------------------------------- any kind */
@@ -446,16 +449,18 @@ static hone_status parse(tokenizer *t, const json_t *o, const char *family, cons
         return hone_fail(err, HONE_ERR_FORMAT, "%s: a %s has no \"type\"", t->what, family);
     if (strcmp(type, "Sequence") == 0) {
         const json_t *list = json_object_get(o, member);
-        hone_status status = HONE_OK;
-        if (!json_is_array(list))
+        hone_status status = keys_check(t, o, "Sequence", member, err);
+        if (!status && !json_is_array(list))
             return bad_value(t, "Sequence", member, "list", err);
         for (i = 0; i < json_array_size(list) && !status; i++)
             status = parse(t, json_array_get(list, i), family, member, table, err);
         return status;
     }
     for (c = table; c->name; c++)
-        if (strcmp(c->name, type) == 0)
-            return c->parse(t, o, c->kind, err);
+        if (strcmp(c->name, type) == 0) {
+            hone_status status = keys_check(t, o, c->name, c->keys, err);
+            return status ? status : c->parse(t, o, c->kind, err);
+        }
     return unknown(t, family, table, type, err);
 }
 

@@ -46,6 +46,7 @@ typedef struct spm_model {
     size_t n_names[4];
     const char *rule; /* borrowed: the normalizer's name */
     size_t n_rule, n_charsmap, n_tsv;
+    bool denormalizes;
     bool dummy_prefix, extra_spaces_go, escape_spaces;
 } spm_model;
 
@@ -139,6 +140,10 @@ static hone_status read_model(spm_model *m, const tokenizer *t, const char *p, s
             ok = read_trainer(m, r.bytes, r.n);
         } else if (r.number == 3) {
             ok = read_normalizer(m, r.bytes, r.n);
+        } else if (r.number == 5) { /* the same message, for what is decoded */
+            spm_model back = { 0 };
+            ok = read_normalizer(&back, r.bytes, r.n);
+            m->denormalizes = back.n_charsmap || back.n_tsv;
         }
     }
     if (!ok || r.bad)
@@ -165,6 +170,9 @@ static hone_status check_model(const spm_model *m, const tokenizer *t, hone_erro
             "%s: the normalizer \"%s\" is not supported, only identity is: take a model whose "
             "folder has a tokenizer.json",
             t->what, quoted(m->rule, m->n_rule).s);
+    if (m->denormalizes)
+        return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                         "%s: it has a denormalizer, which is not supported", t->what);
     if (m->suffix_space)
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
                          "%s: treat_whitespace_as_suffix is not supported", t->what);

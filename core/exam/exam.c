@@ -70,9 +70,8 @@ static hone_status ask(const session *s, const exam_question *q, exam_answer *a,
     text out = { 0 };
     size_t n_stops = 0, i;
     const int32_t *stops = chat_template_stops(s->c, &n_stops);
-    int64_t n_bad = 0;
-    hone_status st =
-        chat_template_encode(s->c, &turn, 1, true, s->date, &prompt, NULL, &n_bad, err);
+    hone_status st = /* losses are told of where the whole row is made */
+        chat_template_encode(s->c, &turn, 1, true, s->date, &prompt, NULL, NULL, err);
     if (st)
         goto out;
     ids = mem_new(prompt.n > (size_t)s->o->max_tokens ? prompt.n : (size_t)s->o->max_tokens,
@@ -132,12 +131,15 @@ static hone_status make_row(const session *s, const exam_question *q, row *out, 
                                { .role = ROLE_ASSISTANT, .content = hone_s(q->answer) } };
     tokens t = { 0 };
     row r = { .paired = 1, .line = q->line };
-    int64_t n_bad = 0;
+    encode_losses lost = { 0 };
+    char where[300];
     size_t i;
     hone_status st =
-        chat_template_encode(s->c, turns, 2, false, s->date, &t, &r.labels, &n_bad, err);
+        chat_template_encode(s->c, turns, 2, false, s->date, &t, &r.labels, &lost, err);
     if (st)
         goto out;
+    (void)snprintf(where, sizeof where, "%s:%" PRId64, s->x->path, q->line);
+    encode_losses_warn(&lost, where);
     if (t.n > (size_t)s->seq_len) {
         st = hone_fail(err, HONE_ERR_LIMIT,
                        "question and answer are %zu tokens, seq_len is %" PRId64, t.n, s->seq_len);

@@ -1,6 +1,7 @@
 /*
  * test_tokenizers.c - every tokenizer of tokenizers/ against the ids that Hugging Face's
- * tokenizers, and sentencepiece, gave for 20,000 strings.
+ * tokenizers, and sentencepiece, gave for 20,000 strings, and for conversations through the
+ * folder's chat template.
  *
  * An argument names another folder of the same layout, see README.md.
  *
@@ -31,6 +32,7 @@ static const char *golden;
 static char *folders[MOST];
 static size_t n_folders;
 static strings texts;
+static size_t n_talks;
 
 /* ---------------------------------------------------------------------------- fixtures */
 
@@ -202,6 +204,76 @@ static void check_decoded(const tokenizer *t, const char *dir)
     strings_close(&want);
 }
 
+/* ------------------------------------------------------------------------ conversations */
+
+static uint32_t role_of(const char *name)
+{
+    uint32_t r;
+    for (r = ROLE_SYSTEM; r < ROLE_ASSISTANT && strcmp(role_name(r), name) != 0; r++)
+        ;
+    return r;
+}
+
+/* One conversation against the text and the ids of apply_chat_template. */
+static void check_talk(const chat_template *c, const json_t *one, const char *dir, size_t at)
+{
+    const json_t *list = json_object_get(one, "messages"), *want = json_object_get(one, "ids");
+    const bool prompt = json_is_true(json_object_get(one, "add_generation_prompt"));
+    message m[8];
+    const size_t n = json_array_size(list);
+    rendered r = { 0 };
+    tokens got = { 0 };
+    hone_error err = { 0 };
+    size_t i, same = 0;
+    for (i = 0; i < n && i < 8; i++) {
+        const json_t *turn = json_array_get(list, i);
+        const json_t *content = json_object_get(turn, "content");
+        m[i] = (message){
+            .role = role_of(json_string_value(json_object_get(turn, "role"))),
+            .content = { json_string_value(content), json_string_length(content) },
+        };
+    }
+    CHECK(n && n <= 8);
+    CHECK_OK(chat_template_render(c, m, n, prompt, "26 Jul 2024", &r, &err), err);
+    CHECK_STR(r.text.p, json_string_value(json_object_get(one, "text")));
+    CHECK_OK(chat_template_encode(c, m, n, prompt, "26 Jul 2024", &got, NULL, NULL, &err), err);
+    for (i = 0; i < got.n; i++)
+        same += json_integer_value(json_array_get(want, i)) == got.p[i].id;
+    if (got.n != json_array_size(want) || same != got.n) {
+        fprintf(stderr, "%s/chat.json: the ids of conversation %zu differ\n", dir, at);
+        test_failures++;
+    }
+    rendered_finish(&r);
+    tokens_finish(&got);
+}
+
+/* "template": a named one in place of the model's own. */
+static void check_chat(const tokenizer *t, const char *dir)
+{
+    char *path = path_join(dir, "chat.json");
+    json_t *all = NULL;
+    hone_error err = { 0 };
+    size_t i;
+    if (!path_exists(path))
+        goto out;
+    CHECK_OK(json_read(&all, path, &err), err);
+    CHECK(json_array_size(all) >= 4);
+    for (i = 0; i < json_array_size(all); i++) {
+        const json_t *one = json_array_get(all, i);
+        chat_template *c = NULL;
+        CHECK_OK(chat_template_open(&c, json_string_value(json_object_get(one, "template")), dir, t,
+                                    &err),
+                 err);
+        if (c)
+            check_talk(c, one, dir, i);
+        n_talks++;
+        chat_template_close(c);
+    }
+out:
+    json_decref(all);
+    free(path);
+}
+
 static void test_folder(const char *dir)
 {
     tokenizer *t = NULL;
@@ -217,6 +289,7 @@ static void test_folder(const char *dir)
     if (spm)
         check_ids(t, dir, "ids_parsed.bin.gz", ENCODE_SPECIAL);
     check_decoded(t, dir);
+    check_chat(t, dir);
     tokenizer_close(t);
 }
 
@@ -252,6 +325,7 @@ int main(int argc, char **argv)
         fflush(stdout);
         free(folders[i]);
     }
+    CHECK(n_talks > 100);
     strings_close(&texts);
     free(own);
     return TEST_EXIT();

@@ -7,7 +7,7 @@ Writes <out>/tokenizers/strings.bin.gz and a folder per tokenizer: its files as 
   ids_special.bin.gz  the first 2,000 with special tokens
   decoded.bin.gz      the first 2,000 decoded again, special tokens kept: u32 LE length and bytes
   ids_parsed.bin.gz   where there is only a tokenizer.model: the first 2,000 with special tokens in the text recognised
-  chat.json           conversations through the folder's chat template: messages, text, ids
+  chat.json           conversations through the folder's chat template, or (template) one of hone's: messages, text, ids
 
 Byte-level vocabularies come from the BPE trainer of `tokenizers`. Those with byte fallback come from sentencepiece and are
 converted as transformers converts Llama's: every split of a piece into two pieces is a merge, in the order of the scores.
@@ -492,7 +492,31 @@ class Answers:
         return self.hf.token_to_id("<unk>") if self.hf else 0
 
 
-def chat_cases(config, answers):
+PLAIN = ("{{ bos_token }}{% for m in messages %}{{ m['content'] }}"
+         "{{ eos_token if m['role'] == 'assistant' else '\n\n' }}{% endfor %}")
+
+# Templates of hone's table that a folder's conversations go through besides the folder's own: name, jinja
+NAMED = {
+    "gpt2": [("plain", PLAIN.replace("{{ bos_token }}", "")), ("alpaca", "alpaca")],
+    "llama2_legacy": [("plain", PLAIN), ("alpaca", "alpaca"), ("mistral-v0.1", "mistral_v01"),
+                      ("mistral-system", "mistral_v02_system")],
+    "llama3": [("llama3", "llama3"), ("llama32", "llama32")],
+    "qwen2": [("qwen2", "qwen2"), ("qwen3", "qwen3")],
+    "mistral": [("alpaca", "alpaca"), ("mistral-v0.3", "mistral_v03")],
+    "spm": [("plain", PLAIN), ("alpaca", "alpaca")],
+}
+
+
+def all_chat_cases(name, config, answers):
+    if "chat_template" in config:
+        yield from chat_cases(config, answers, config["chat_template"])
+    for row, source in NAMED.get(name, []):
+        template = source if "{" in source else chat_template(source)
+        for case in chat_cases(config, answers, template):
+            yield dict(template=row, **case)
+
+
+def chat_cases(config, answers, template):
     talks = [
         [("user", "How do I reset the pump?")],
         [("user", "How do I reset the pump?"), ("assistant", "Hold the red button.")],
@@ -506,7 +530,7 @@ def chat_cases(config, answers):
         messages = [dict(role=r, content=c) for r, c in talk]
         for prompt in (False, True):
             try:
-                text = shell.apply_chat_template(messages, chat_template=config["chat_template"], tokenize=False,
+                text = shell.apply_chat_template(messages, chat_template=template, tokenize=False,
                                                  add_generation_prompt=prompt, date_string="26 Jul 2024")
             except Exception as error:  # what a template refuses is in templates/cases.json
                 continue
@@ -537,8 +561,10 @@ def make(family, args, texts):
         save_ids(os.path.join(folder, "ids_parsed.bin.gz"), [answers.encode_chat(text) for text in texts[:FIRST]])
     decoded = [answers.decode(row) for row in ids[:FIRST]]
     strings.save(os.path.join(folder, "decoded.bin.gz"), decoded)
-    if "chat_template" in config:
-        common.write_json(os.path.join(folder, "chat.json"), list(chat_cases(config, answers)))
+    cases = list(all_chat_cases(name, config, answers))
+    if cases:
+        with open(os.path.join(folder, "chat.json"), "w", encoding="utf-8") as f:  # one case a line
+            f.write("[" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases) + "]\n")
     size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
     back = sum(a == b for a, b in zip(decoded, texts)) / len(decoded)
     unknown = answers.unknown()

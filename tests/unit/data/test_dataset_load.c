@@ -218,6 +218,34 @@ static void test_dataset_load__counts_and_names_what_is_left_out(void)
     finish(&f);
 }
 
+static void test_dataset_load__names_characters_that_the_vocabulary_lacks(void)
+{
+    static const char json[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},"
+                               "\"merges\":[]}}";
+    static const char rows[] = "{\"text\": \"ab\"}\n{\"text\": \"aXb\\u6cf5a\"}";
+    const dataset_options o = { .seq_len = 8 };
+    dataset d = { 0 };
+    tokenizer *t = NULL;
+    hone_error err = { 0 };
+    text said = { 0 };
+    json_t *report;
+    CHECK_OK(tokenizer_from_json(&t, json, sizeof json - 1, &err), err);
+    CHECK_OK(dataset_load_bytes(&d, &o, rows, sizeof rows - 1, "f", t, NULL, &err), err);
+    CHECK_INT(d.n, 2);
+    CHECK_INT(d.report.dropped, 2);
+    CHECK_STR(d.report.named.p, "f:2: 2 characters that the vocabulary lacks are left out, first "
+                                "U+0058 \"X\"\n");
+    dataset_report_print(&d.report, &said);
+    CHECK_HAS(said.p, "  2 characters that the vocabulary lacks, left out\n");
+    report = dataset_report_json(&d.report);
+    CHECK_INT(json_integer_value(json_object_get(report, "dropped")), 2);
+    CHECK(json_is_integer(json_object_get(report, "unknown")));
+    json_decref(report);
+    text_finish(&said);
+    dataset_finish(&d);
+    tokenizer_close(t);
+}
+
 static void test_dataset_load__names_twenty_and_counts_the_rest(void)
 {
     fixture f = make(NULL);
@@ -412,6 +440,7 @@ int main(void)
     RUN(test_dataset_load__takes_token_rows_as_they_are);
     RUN(test_dataset_load__resolves_long_rows_as_told);
     RUN(test_dataset_load__counts_and_names_what_is_left_out);
+    RUN(test_dataset_load__names_characters_that_the_vocabulary_lacks);
     RUN(test_dataset_load__names_twenty_and_counts_the_rest);
     RUN(test_dataset_load__stops_on_what_would_train_the_wrong_thing);
     RUN(test_dataset_load__keeps_order_at_any_number_of_threads);

@@ -134,10 +134,10 @@ static void test_template__encodes_with_labels_and_one_bos(void)
     message m[2] = { talk[1], talk[2] };
     tokens ids = { 0 };
     int32_t *labels = NULL;
-    int64_t n_bad = 0;
+    encode_losses lost = { 0 };
     hone_error err = { 0 };
     static const char text_of[] = "B[INST] q [/INST] a E";
-    CHECK_OK(chat_template_encode(c, m, 2, false, NULL, &ids, &labels, &n_bad, &err), err);
+    CHECK_OK(chat_template_encode(c, m, 2, false, NULL, &ids, &labels, &lost, &err), err);
     CHECK_INT(ids.n, sizeof text_of - 1);
     for (size_t i = 0; i < ids.n; i++) {
         CHECK_INT(ids.p[i].id, text_of[i] == 'B'   ? TINY_BOS
@@ -147,7 +147,7 @@ static void test_template__encodes_with_labels_and_one_bos(void)
     }
     free(labels);
     m[1].masked = true;
-    CHECK_OK(chat_template_encode(c, m, 2, false, NULL, &ids, &labels, &n_bad, &err), err);
+    CHECK_OK(chat_template_encode(c, m, 2, false, NULL, &ids, &labels, &lost, &err), err);
     for (size_t i = 0; i < ids.n; i++)
         CHECK_INT(labels[i], LABEL_MASKED);
     free(labels);
