@@ -38,6 +38,9 @@ char *mem_strndup(const char *p, size_t n);
  * of either function has seen (the kernel keeps no such record: sample during work). */
 int64_t mem_resident(void);
 int64_t mem_resident_peak(void);
+/* Bytes this process may still take: what the kernel thinks is free, cut by the control
+ * group's limit. */
+int64_t mem_available(void);
 
 /* --------------------------------------------------------------------- text */
 

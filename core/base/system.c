@@ -1,5 +1,5 @@
 /*
- * system.c - the clock, and the cores this process may use.
+ * system.c - the clock, and the cores and the memory this process may use.
  *
  * Cores: what the scheduler allows, cut by the CPU quota of the control group
  * (v2 cpu.max; v1 cpu.cfs_quota_us), of it and of every group above it. A quota of 2.5
@@ -58,34 +58,35 @@ static bool read_quota(const char *dir, const char *file, double *a, double *b)
     return ok;
 }
 
-/* Cores that the groups from dir (below root) upwards leave; `cores` when none limits. */
-static double quota_upwards(const char *root, const char *dir, bool v2, double cores)
+/* ------------------------------------------------------------------ control groups */
+
+/* What a group whose folder this is leaves of `left`. */
+typedef double cut_fn(const char *dir, bool v2, double left);
+
+/* ... of the groups from dir (below root) upwards. */
+static double cut_upwards(const char *root, const char *dir, bool v2, cut_fn *cut, double left)
 {
     const size_t root_n = strlen(root);
     char *at = path_join(root, dir + (dir[0] == '/'));
     while (at) {
-        double quota = 0, period = 0;
         char *slash;
-        const bool limited = v2 ? read_quota(at, "cpu.max", &quota, &period)
-                                : read_quota(at, "cpu.cfs_quota_us", &quota, NULL) &&
-                                      read_quota(at, "cpu.cfs_period_us", &period, NULL);
-        if (limited && period > 0 && quota / period < cores)
-            cores = quota / period;
+        left = cut(at, v2, left);
         slash = strrchr(at, '/');
         if (!slash || (size_t)(slash - at) < root_n)
             break;
         *slash = '\0';
     }
     free(at);
-    return cores;
+    return left;
 }
 
-int system_quota(const char *groups, const char *sys, int cores)
+/* ... of all groups in the file `groups`; controller: of version 1. */
+static double cut_groups(const char *groups, const char *sys, const char *controller, cut_fn *cut,
+                         double left)
 {
-    double left = cores;
     char *p = NULL, *row, *next;
     if (file_read(&p, NULL, groups, 1 << 16, NULL) != HONE_OK)
-        return cores;
+        return left;
     for (row = p; row && *row; row = next) { /* "0::/a/b" or "4:cpu,cpuacct:/a/b" */
         char *controllers = strchr(row, ':'), *group, *name, *save = NULL;
         next = strchr(row, '\n');
@@ -98,21 +99,82 @@ int system_quota(const char *groups, const char *sys, int cores)
         *group++ = '\0';
         if (!controllers[0]) {
             char *unified = path_join(sys, "unified"); /* both versions mounted */
-            left = quota_upwards(sys, group, true, left);
+            left = cut_upwards(sys, group, true, cut, left);
             if (unified)
-                left = quota_upwards(unified, group, true, left);
+                left = cut_upwards(unified, group, true, cut, left);
             free(unified);
             continue;
         }
         for (name = strtok_r(controllers, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
-            char *mount = strcmp(name, "cpu") == 0 ? path_join(sys, "cpu") : NULL;
+            char *mount = strcmp(name, controller) == 0 ? path_join(sys, controller) : NULL;
             if (mount)
-                left = quota_upwards(mount, group, false, left);
+                left = cut_upwards(mount, group, false, cut, left);
             free(mount);
         }
     }
     free(p);
+    return left;
+}
+
+static double cut_cores(const char *dir, bool v2, double left)
+{
+    double quota = 0, period = 0;
+    const bool limited = v2 ? read_quota(dir, "cpu.max", &quota, &period)
+                            : read_quota(dir, "cpu.cfs_quota_us", &quota, NULL) &&
+                                  read_quota(dir, "cpu.cfs_period_us", &period, NULL);
+    return limited && period > 0 && quota / period < left ? quota / period : left;
+}
+
+int system_quota(const char *groups, const char *sys, int cores)
+{
+    const double left = cut_groups(groups, sys, "cpu", cut_cores, cores);
     return left < 1 ? 1 : (int)left;
+}
+
+/* Number behind `key` at the start of a line of a file; -1: not there. */
+static double number_in(const char *path, const char *key)
+{
+    char *p = NULL, *at;
+    const size_t n = strlen(key);
+    double value = -1;
+    if (file_read(&p, NULL, path, 1 << 20, NULL) != HONE_OK)
+        return -1;
+    for (at = p; at; at = strchr(at, '\n'), at += at != NULL)
+        if (strncmp(at, key, n) == 0) {
+            value = strtod(at + n, NULL);
+            break;
+        }
+    free(p);
+    return value;
+}
+
+/* Cached file pages count as used by a group and are given back when they are wanted. */
+static double cut_memory(const char *dir, bool v2, double left)
+{
+    double limit = 0, used = 0, cached, room;
+    char *stat;
+    if (!read_quota(dir, v2 ? "memory.max" : "memory.limit_in_bytes", &limit, NULL) ||
+        !read_quota(dir, v2 ? "memory.current" : "memory.usage_in_bytes", &used, NULL))
+        return left;
+    stat = path_join(dir, "memory.stat");
+    cached = stat ? number_in(stat, v2 ? "inactive_file " : "total_inactive_file ") : 0;
+    free(stat);
+    room = limit - used + (cached > 0 ? cached : 0);
+    if (room < 0)
+        room = 0;
+    return room < left ? room : left;
+}
+
+int64_t system_memory(const char *info, const char *groups, const char *sys)
+{
+    const double kb = number_in(info, "MemAvailable:");
+    const double left = cut_groups(groups, sys, "memory", cut_memory, kb > 0 ? kb * 1024 : 0);
+    return (int64_t)left;
+}
+
+int64_t mem_available(void)
+{
+    return system_memory("/proc/meminfo", "/proc/self/cgroup", "/sys/fs/cgroup");
 }
 
 static pthread_once_t cores_once = PTHREAD_ONCE_INIT;

@@ -103,11 +103,11 @@ static hone_status ask_plugin(optimizer *o, const char *name, const hone_ew_prog
     return HONE_OK;
 }
 
-static hone_status make_states(optimizer *o, hone_error *err)
+/* Where the states of each parameter lie. */
+static hone_status place_states(optimizer *o, hone_error *err)
 {
     const size_t n = model_param_count(o->m);
     size_t i;
-    uint32_t k;
     o->first = mem_new(n, sizeof *o->first);
     if (!o->first)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the places of %zu parameters", n);
@@ -116,6 +116,12 @@ static hone_status make_states(optimizer *o, hone_error *err)
         o->first[i] = o->elements;
         o->elements += (p->rows * p->cols + ALIGN - 1) / ALIGN * ALIGN;
     }
+    return HONE_OK;
+}
+
+static hone_status make_states(optimizer *o, hone_error *err)
+{
+    uint32_t k;
     for (k = 0; k < o->n_states; k++) {
         const uint64_t bytes = (uint64_t)o->elements * hone_dtype_size(o->dtype[k]);
         hone_status st = ops_alloc(model_ops(o->m), &o->buf[k], bytes, err);
@@ -128,25 +134,57 @@ static hone_status make_states(optimizer *o, hone_error *err)
     return HONE_OK;
 }
 
-hone_status optimizer_open(optimizer **out, model *m, registry *plugins, const char *name,
-                           const json_t *config, double weight_decay, uint64_t seed,
+/* Everything but memory and the compiled program. */
+static hone_status prepare(optimizer **out, const hone_ew_program **program, model *m,
+                           registry *plugins, const char *name, const json_t *config,
                            hone_error *err)
 {
-    const hone_ew_program *program = NULL;
     hone_status st;
     optimizer *o = mem_new(1, sizeof *o);
     if (!o)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the optimizer");
     o->m = m;
-    o->weight_decay = weight_decay;
-    o->seed = seed;
     st = component_open(&o->part, plugins, HONE_KIND_OPTIMIZER, name, config, NULL, err);
     if (st)
         goto out;
     o->table = o->part->ops;
-    st = ask_plugin(o, name, &program, err);
+    st = ask_plugin(o, name, program, err);
     if (!st)
-        st = ops_compile(model_ops(m), &o->kernel, program, err);
+        st = place_states(o, err);
+    if (st)
+        goto out;
+    *out = o;
+    o = NULL;
+out:
+    optimizer_close(o);
+    return st;
+}
+
+hone_status optimizer_plan(optimizer_memory *out, model *m, registry *plugins, const char *name,
+                           const json_t *config, hone_error *err)
+{
+    const hone_ew_program *program = NULL;
+    optimizer *o = NULL;
+    hone_status st = prepare(&o, &program, m, plugins, name, config, err);
+    if (st)
+        return st;
+    *out = (optimizer_memory){ .device = optimizer_bytes(o), .saved = optimizer_bytes(o) };
+    optimizer_close(o);
+    return HONE_OK;
+}
+
+hone_status optimizer_open(optimizer **out, model *m, registry *plugins, const char *name,
+                           const json_t *config, double weight_decay, uint64_t seed,
+                           hone_error *err)
+{
+    const hone_ew_program *program = NULL;
+    optimizer *o = NULL;
+    hone_status st = prepare(&o, &program, m, plugins, name, config, err);
+    if (st)
+        return st;
+    o->weight_decay = weight_decay;
+    o->seed = seed;
+    st = ops_compile(model_ops(m), &o->kernel, program, err);
     if (!st)
         st = make_states(o, err);
     if (st)

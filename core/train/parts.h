@@ -66,6 +66,16 @@ int64_t schedule_warmup(const train_options *o, int64_t steps);
 
 typedef struct optimizer optimizer;
 
+/* What optimizer_open() will allocate for m, which may be planned only. */
+typedef struct optimizer_memory {
+    int64_t device;     /* bytes of states, or of the ring they pass through        */
+    int64_t host, file; /* of states that live elsewhere                            */
+    int64_t saved;      /* in a checkpoint                                          */
+} optimizer_memory;
+HONE_MUST_CHECK hone_status optimizer_plan(optimizer_memory *out, model *m, registry *plugins,
+                                           const char *name, const json_t *options,
+                                           hone_error *err);
+
 /* States of every parameter of m, filled with their initial value. All borrowed until close. */
 HONE_MUST_CHECK hone_status optimizer_open(optimizer **out, model *m, registry *plugins,
                                            const char *name, const json_t *options,

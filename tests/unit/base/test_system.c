@@ -62,6 +62,50 @@ static void test_system__quotas_cut_the_cores(void)
     CHECK_INT(system_quota("/nonexistent", "/nonexistent", 7), 7);
 }
 
+static void test_system__limits_cut_the_memory(void)
+{
+    static const struct {
+        const char *groups;
+        const char *files[3][2]; /* below the mount */
+        int64_t want;            /* of 8000 kB      */
+    } cases[] = {
+        { "0::/a\n", { { "a/memory.max", "max\n" }, { "a/memory.current", "5\n" } }, 8192000 },
+        { "0::/a\n", { { "a/memory.max", "9000\n" }, { "a/memory.current", "4000\n" } }, 5000 },
+        { "0::/a\n",
+          { { "a/memory.max", "9000\n" },
+            { "a/memory.current", "4000\n" },
+            { "a/memory.stat", "anon 5\ninactive_file 1500\n" } },
+          6500 },
+        { "0::/a\n", { { "memory.max", "9000\n" }, { "memory.current", "9500\n" } }, 0 },
+        { "7:memory:/b\n",
+          { { "memory/b/memory.limit_in_bytes", "7000\n" },
+            { "memory/b/memory.usage_in_bytes", "3000\n" },
+            { "memory/b/memory.stat", "inactive_file 9\ntotal_inactive_file 10\n" } },
+          4010 },
+        { "7:cpu:/b\n",
+          { { "memory/b/memory.limit_in_bytes", "7000\n" },
+            { "memory/b/memory.usage_in_bytes", "3000\n" } },
+          8192000 },
+    };
+    size_t i, k;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *dir = folder_new(), *groups = path_join(dir, "groups"),
+             *info = path_join(dir, "info"), *mount = path_join(dir, "sys");
+        hone_error err = { 0 };
+        CHECK_OK(dir_make(mount, &err), err);
+        folder_put(dir, "groups", cases[i].groups);
+        folder_put(dir, "info", "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n");
+        for (k = 0; k < 3 && cases[i].files[k][0]; k++)
+            folder_put(mount, cases[i].files[k][0], cases[i].files[k][1]);
+        CHECK_INT(system_memory(info, groups, mount), cases[i].want);
+        free(groups);
+        free(info);
+        free(mount);
+        folder_remove(dir);
+    }
+    CHECK(mem_available() > 0);
+}
+
 static void test_system__cores_and_clock(void)
 {
     const double a = clock_now();
