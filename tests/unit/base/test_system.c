@@ -295,6 +295,7 @@ static void test_parallel__cuts_are_the_same_inline_and_not(void)
 int main(void)
 {
     RUN(test_system__quotas_cut_the_cores);
+    RUN(test_system__limits_cut_the_memory);
     RUN(test_system__cores_and_clock);
     cpu_count_set(4); /* threads, whatever the machine has */
     RUN(test_parallel__covers_everything_once);
