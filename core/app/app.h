@@ -59,6 +59,9 @@ typedef struct settings {
 } settings;
 
 void settings_finish(settings *s);
+/* One key by its name ("data.date"), as on the command line; value is copied. */
+HONE_MUST_CHECK hone_status settings_set(settings *s, const char *name, const char *value,
+                                         hone_error *err);
 json_t *settings_to_json(const settings *s); /* a new reference, defaults included */
 void settings_help(text *out);
 void settings_markdown(text *out);

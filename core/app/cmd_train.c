@@ -17,6 +17,30 @@ static const hone_option rows[] = {
     HONE_OPTIONS_END,
 };
 
+/* A template that prints the day is given the one on which the run began, whenever it goes on:
+ * rows of another day would be another dataset. */
+static hone_status keep_day(settings *s, const session *z, hone_error *err)
+{
+    const char *today = chat_template_today(z->chat);
+    char *path = s->train.out ? path_join(s->train.out, "run.json") : NULL;
+    json_t *run = NULL;
+    hone_status st = HONE_OK;
+    if (!today || s->data.date)
+        goto out;
+    if (path && s->train.resume && path_exists(path) && (st = json_read(&run, path, err)))
+        goto out;
+    const char *began = json_string_value(
+        json_object_get(json_object_get(json_object_get(run, "config"), "data"), "date"));
+    if (began && strcmp(began, today) != 0)
+        log_line(HONE_LOG_INFO, "%s: the template prints the day; it stays %s, when the run began",
+                 s->train.out, began);
+    st = settings_set(s, "data.date", began ? began : today, err);
+out:
+    json_decref(run);
+    free(path);
+    return st;
+}
+
 /* Read and prove the dataset(s); print the report. */
 static hone_status load_data(settings *s, const session *z, dataset *train, dataset *val,
                              hone_error *err)
@@ -119,7 +143,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = hone_fail(err, HONE_ERR_ARG, "train.fresh needs train.method full");
         goto out;
     }
-    if ((st = session_open(&z, s, SESSION_TOKENIZER, err)) ||
+    if ((st = session_open(&z, s, SESSION_TOKENIZER, err)) || (st = keep_day(s, &z, err)) ||
         (st = load_data(s, &z, &train, &val, err)) ||
         (st = backend_open(&z.back, z.plugins, s->top.backend, s->device, s->weights, err)))
         goto out;

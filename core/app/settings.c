@@ -252,6 +252,18 @@ static bool find_target(settings *s, options *flags, const char *name, target *t
     return false;
 }
 
+/* The flags struct and what it owns live as long as the process: commands read them. */
+static options flag_options;
+
+hone_status settings_set(settings *s, const char *name, const char *value, hone_error *err)
+{
+    target t;
+    if (!find_target(s, &flag_options, name, &t))
+        return unknown_key(name, err);
+    return t.free_index < N_FREE ? set_free(s, t.free_index, t.name, value, err)
+                                 : options_set(t.o, t.name, value, err);
+}
+
 static bool is_bool_word(const char *word)
 {
     static const char *const words[] = { "true", "false", "yes", "no", "on", "off" };
@@ -260,9 +272,6 @@ static bool is_bool_word(const char *word)
             return true;
     return false;
 }
-
-/* The flags struct and what it owns live as long as the process: commands read them. */
-static options flag_options;
 
 static hone_status read_arguments(settings *s, const command *c, int argc, char **argv,
                                   arguments *a, hone_error *err)

@@ -142,6 +142,8 @@ void chat_template_close(chat_template *c);
 const char *chat_template_name(const chat_template *c);
 /* SHA-256 hex of all that changes its text, written into adapters; "" for none. */
 const char *chat_template_hash(const chat_template *c);
+/* The day that it writes where no date is given; NULL: it writes none, or always the same. */
+const char *chat_template_today(const chat_template *c);
 /* Ids that end an assistant turn: EOS and the template's own end of turn. *n <= 8. */
 const int32_t *chat_template_stops(const chat_template *c, size_t *n);
 /* Names of all rows, NULL-terminated. */

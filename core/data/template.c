@@ -80,12 +80,11 @@ static template_words words_of(const chat_template *c)
 
 /* ------------------------------------------------------------------------- opening */
 
-/* Whatever changes the text is in the hash; the name is not, so that a row and the same
- * template in a user's own file are one. */
-static void hash_row(chat_template *c)
+#define ROW_STRINGS 15
+
+static void row_strings(const template_row *r, const char *out[ROW_STRINGS])
 {
-    const template_row *r = &c->row;
-    const char *const strings[] = {
+    const char *const strings[ROW_STRINGS] = {
         r->start,
         r->system.before,
         r->system.after,
@@ -101,9 +100,19 @@ static void hash_row(chat_template *c)
         r->assistant.end,
         r->assistant.after,
         r->date,
-        c->bos,
-        c->eos,
     };
+    memcpy(out, strings, sizeof strings);
+}
+
+/* Whatever changes the text is in the hash; the name is not, so that a row and the same
+ * template in a user's own file are one. */
+static void hash_row(chat_template *c)
+{
+    const template_row *r = &c->row;
+    const char *strings[ROW_STRINGS + 2];
+    row_strings(r, strings);
+    strings[ROW_STRINGS] = c->bos;
+    strings[ROW_STRINGS + 1] = c->eos;
     text all = { 0 };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         text_printf(&all, "%zu:%s\n", strings[i] ? strlen(strings[i]) + 1 : 0,
@@ -112,6 +121,16 @@ static void hash_row(chat_template *c)
                 r->thoughts, tokenizer_adds_bos(c->t));
     sha256_hex(all.p ? all.p : "", all.n, c->hash);
     text_finish(&all);
+}
+
+const char *chat_template_today(const chat_template *c)
+{
+    const char *strings[ROW_STRINGS];
+    row_strings(&c->row, strings);
+    for (size_t i = 0; !c->row.date && i < ROW_STRINGS; i++)
+        if (strings[i] && strstr(strings[i], "{date}"))
+            return c->today;
+    return NULL;
 }
 
 static void add_stop(chat_template *c, int32_t id)

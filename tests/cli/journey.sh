@@ -44,6 +44,13 @@ ok "detokenize" "$hone" detokenize ids
 has "round trip" out "Press the button <|im_end|>"
 ok "tokenize without special tokens" "$hone" tokenize --special false --text "<|im_end|>"
 has "specials are plain text then" out ","
+mkdir -p short
+cp fresh/model/*.json short/
+sed 's/"truncation": *null/"truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}/' \
+    fresh/model/tokenizer.json >short/tokenizer.json
+ok "tokenize without the file's truncation" "$hone" tokenize --model short --text "Press the button <|im_end|>"
+cmp -s out ids || fail "a text was cut"
+has "it is said" err "its truncation is not applied"
 ok "start from an adapter" "$hone" train --adapter.init run/adapter --train.out run2 --train.steps 2
 ok "doctor" "$hone" doctor
 has "doctor" out "everything is here"
@@ -55,6 +62,18 @@ ok "plugin info" "$hone" plugin info adamw
 has "options of a plugin" out "beta1"
 ok "plugin info as JSON" "$hone" plugin info adamw --json
 has "availability" out '"available": true'
+
+# A template that prints the day: a run goes on with the day on which it began.
+printf '{"user": {"before": "{date}: ", "after": "\\n"}, "assistant": {"before": "", "end": "{eos}"}}\n' >dated.json
+dated="--template dated.json --train.out dated --train.steps 2 --train.save_every 1"
+ok "a template with the day" "$hone" train $dated
+has "the run knows its day" dated/run.json "\"date\": \"$(LC_ALL=C date '+%d %b %Y')\""
+rm -rf dated
+ok "a day that is given" "$hone" train $dated --data.date "01 Jan 2020"
+ok "going on on another day" "$hone" train $dated
+has "it says so" err "it stays 01 Jan 2020"
+has "the day stays" dated/run.json '"date": "01 Jan 2020"'
+refused "another day is another run" 7 "data.date was \"01 Jan 2020\"" "$hone" train $dated --data.date "02 Jan 2020"
 
 # The same config gives the same bytes, and an interrupted run ends in them too.
 ok "train again" "$hone" train --train.out again

@@ -127,6 +127,34 @@ static void test_template__prompts_end_where_learning_begins(void)
     tokenizer_close(t);
 }
 
+static void test_template__says_when_it_prints_the_day(void)
+{
+    static const char *const specials[] = { "<|eot_id|>", NULL };
+    tokenizer *t = tiny_tokenizer(true, specials, TINY_CONFIG);
+    static const struct {
+        const char *name;
+        bool prints;
+    } cases[] = {
+        { "llama32", true }, { "llama31", false }, { "llama3", false }, { "none", false }
+    };
+    const message m = { .role = ROLE_USER, .content = hone_s("q") };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        chat_template *c = open_or_die(cases[i].name, NULL, t);
+        const char *today = chat_template_today(c);
+        CHECK_INT(today != NULL, cases[i].prints);
+        if (today) {
+            rendered r = { 0 };
+            hone_error err = { 0 };
+            CHECK_OK(chat_template_render(c, &m, 1, false, NULL, &r, &err), err);
+            CHECK_INT(strlen(today), 11);
+            CHECK_HAS(r.text.p, today);
+            rendered_finish(&r);
+        }
+        chat_template_close(c);
+    }
+    tokenizer_close(t);
+}
+
 static void test_template__encodes_with_labels_and_one_bos(void)
 {
     tokenizer *t = tiny_tokenizer(true, chat_specials, TINY_CONFIG);
@@ -412,6 +440,7 @@ int main(void)
 {
     RUN(test_template__learns_what_the_model_has_to_say);
     RUN(test_template__prompts_end_where_learning_begins);
+    RUN(test_template__says_when_it_prints_the_day);
     RUN(test_template__encodes_with_labels_and_one_bos);
     RUN(test_template__knows_where_to_stop);
     RUN(test_template__hash_is_of_the_text_it_writes);
