@@ -111,7 +111,7 @@ HONE_STATIC_ASSERT(sizeof(hone_ew_insn) == 16, "frozen");
 #define HONE_EW_MAX_REGS 64
 #define HONE_EW_MAX_BUFS 16
 #define HONE_EW_MAX_PARAMS 16
-#define HONE_EW_MAX_LUT 256
+#define HONE_EW_MAX_LUT 512
 
 /* Borrowed for the call that takes it; static in most plugins. */
 typedef struct hone_ew_program {

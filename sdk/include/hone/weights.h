@@ -43,6 +43,9 @@ typedef struct hone_weight {
     hone_tensor plane[HONE_MAX_PLANES]; /* dense formats: plane[0] is (O, I)     */
     uint64_t cache;                     /* the device's own slot, 0 at first: a packed copy;
                                            the device frees it with the buffer    */
+    float outlier; /* int8: columns of x with an |x| of this and more are multiplied apart from
+                      the int8 product, in 16 bits or better; 0: none */
+    uint32_t reserved;
 } hone_weight;
 
 typedef struct hone_weights {
@@ -63,13 +66,18 @@ typedef struct hone_weights {
     hone_status (*dequantize)(void *self, const void *const *plane, int64_t rows, int64_t cols,
                               float *dst, hone_error *err);
     /* Planes (buffers 0..n-1, flat) to float32 (buffer n), element by element;
-     * equal to dequantize() to the bit. Owned by the plugin. NULL: dense formats. */
+     * equal to dequantize() to the bit. A plane that is LOADed has an element per weight,
+     * or one per row of the matrix, or one: each is repeated where it is missing. Owned by
+     * the plugin. NULL: dense formats. */
     const hone_ew_program *(*decode)(void *self);
 
     /* A kernel of the format for a device type ("cpu", "cuda"). NULL: none. What
      * `kernel` is, the device type's extension header says. [main] */
     hone_status (*native)(void *self, const char *device_type, const char *op, const void **kernel,
                           hone_error *err);
+    /* What a device must know of a weight beside its planes: sets the fields of w below `cache`.
+     * Called once for each weight after layout(). NULL: nothing. [main] */
+    void (*describe)(void *self, hone_weight *w);
 } hone_weights;
 
 HONE_END
