@@ -115,6 +115,8 @@ HONE_MUST_CHECK hone_status session_open(session *z, const settings *s, uint32_t
  * or a fully tuned model's folder. */
 HONE_MUST_CHECK hone_status session_open_model(session *z, const settings *s, const char *tuned,
                                                bool full, hone_error *err);
+/* Close the model and its backend; another s->top.backend can be opened next. */
+void session_close_model(session *z);
 void session_close(session *z);
 /* The adapter folder (or full-model folder) that use.* means: *path is fresh or NULL (base). */
 HONE_MUST_CHECK hone_status session_tuned_path(const settings *s, char **path, bool *full,

@@ -125,10 +125,17 @@ hone_status session_open_model(session *z, const settings *s, const char *tuned,
     return model_check_tokenizer(z->net, z->tok, err);
 }
 
-void session_close(session *z)
+void session_close_model(session *z)
 {
     model_close(z->net);
     backend_close(z->back);
+    z->net = NULL;
+    z->back = NULL;
+}
+
+void session_close(session *z)
+{
+    session_close_model(z);
     chat_template_close(z->chat);
     tokenizer_close(z->tok);
     registry_close(z->plugins);

@@ -17,7 +17,7 @@ static const hone_option top_rows[] = {
     { "model", HONE_OPT_PATH, offsetof(top_options, model), 0, 0, NULL, NULL,
       "folder of the base model, as Hugging Face publishes it" },
     { "backend", HONE_OPT_STRING, offsetof(top_options, backend), 0, 0, "cpu/fp32", NULL,
-      "device and weight format: cpu/fp32, cuda:1/nf4" },
+      "device and weight format: cpu/fp32, cuda:1/nf4; hone exam takes several, with commas" },
     { "template", HONE_OPT_STRING, offsetof(top_options, template_), 0, 0, "auto", NULL,
       "chat template: auto (the model's own), a name, or a template file" },
     { "plugin_dir", HONE_OPT_PATHS, offsetof(top_options, plugin_dir), 0, 0, NULL, NULL,

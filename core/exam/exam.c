@@ -61,7 +61,9 @@ static char *trimmed(const text *t)
     return mem_strndup(t->p ? t->p + lo : "", hi - lo);
 }
 
-static hone_status ask(const session *s, const exam_question *q, exam_answer *a, hone_error *err)
+/* *said_tokens: += what the answer had. */
+static hone_status ask(const session *s, const exam_question *q, exam_answer *a,
+                       int64_t *said_tokens, hone_error *err)
 {
     const message turn = { .role = ROLE_USER, .content = hone_s(q->question) };
     const sampling greedy = { .top_p = 1, .repetition_penalty = 1, .max_tokens = s->o->max_tokens };
@@ -93,6 +95,7 @@ static hone_status ask(const session *s, const exam_question *q, exam_answer *a,
         st = text_status(&out, err);
     if (st)
         goto out;
+    *said_tokens += (int64_t)said.n;
     a->text = trimmed(&out);
     if (!a->text || !exam_score_answer(a->text, q->answer, &a->exact, &a->f1))
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory for an answer of %zu bytes", out.n);
@@ -106,6 +109,7 @@ out:
 
 static hone_status ask_all(const session *s, exam_result *r, hone_error *err)
 {
+    const double start = clock_now();
     hone_status st = HONE_OK;
     size_t i;
     for (i = 0; !st && i < s->x->n; i++) {
@@ -113,12 +117,13 @@ static hone_status ask_all(const session *s, exam_result *r, hone_error *err)
         if (s->hooks && s->hooks->stop && *s->hooks->stop)
             return hone_fail(err, HONE_ERR_CANCELLED, "%s: stopped after %zu of %zu questions",
                              s->x->path, i, s->x->n);
-        st = ask(s, q, &r->answers[i], err);
+        st = ask(s, q, &r->answers[i], &r->said_tokens, err);
         if (st)
             (void)hone_prefix(err, "%s:%" PRId64, s->x->path, q->line);
         else if (s->hooks && s->hooks->on_question)
             s->hooks->on_question(s->hooks->ctx, i + 1, s->x->n);
     }
+    r->seconds = clock_now() - start;
     return st;
 }
 
@@ -372,6 +377,7 @@ hone_status exam_run(exam_result *out, const exam *x, const exam_options *o, mod
         st = ask_all(&s, &r, err);
     if (!st) {
         add_up(x, &r);
+        r.model_bytes = model_bytes(m);
         *out = r;
         r = (exam_result){ 0 };
     }

@@ -80,8 +80,17 @@ typedef struct exam_result {
     exam_score score[3]; /* by EXAM_*                            */
     double general_loss; /* nll per token of general text; NaN: none was given */
     int64_t general_tokens;
+    double seconds;      /* spent on saying the answers, questions read included */
+    int64_t said_tokens; /* of those answers */
+    int64_t model_bytes; /* device memory of the model that was asked */
 } exam_result;
 void exam_result_finish(exam_result *r);
+
+/* A result under a name, in reports side by side: "before" and "after", or backends. */
+typedef struct exam_column {
+    const char *name;
+    const exam_result *result;
+} exam_column;
 
 /* ------------------------------------------------------------------------ run */
 
@@ -111,15 +120,18 @@ HONE_MUST_CHECK hone_status exam_run(exam_result *out, const exam *x, const exam
 
 /* -------------------------------------------------------------------- reports */
 
-/* A table of the scores, side by side when `after` is not NULL. */
-void exam_print(text *out, const exam *x, const exam_result *before, const exam_result *after);
-/* Up to n answers side by side: recall and reworded in turn, in the order of the file and
- * not by how they went. */
-void exam_print_answers(text *out, const exam *x, const exam_result *before,
-                        const exam_result *after, size_t n);
+/* In all of them: n columns, at least one, of results of the same exam. */
+
+/* A table of the scores, of the seconds an answer took, and of memory. */
+void exam_print(text *out, const exam *x, const exam_column *columns, size_t n);
+/* Up to `most` answers side by side: recall and reworded in turn, in the order of the file
+ * and not by how they went. */
+void exam_print_answers(text *out, const exam *x, const exam_column *columns, size_t n,
+                        size_t most);
 /* "recall f1 B -> A, reworded f1 B -> A, answer loss B -> A, general loss B -> A" */
 void exam_print_summary(text *out, const exam_result *before, const exam_result *after);
-/* All of it, answers included; after may be NULL. A new reference; NULL: no memory. */
-json_t *exam_json(const exam *x, const exam_result *before, const exam_result *after);
+/* All of it, answers included: scores and answers under the columns' names. A new reference;
+ * NULL: no memory. */
+json_t *exam_json(const exam *x, const exam_column *columns, size_t n);
 
 #endif /* CORE_EXAM_EXAM_H */

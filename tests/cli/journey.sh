@@ -34,6 +34,12 @@ printf '{"question": %s, "answer": "The colour of sky is blue.", "kind": "recall
     "$(python3 -c 'import json,sys; print(json.dumps(sys.argv[1]))' "$question")" >exam.jsonl
 ok "exam" "$hone" exam
 has "exam's last line" out "exam: recall f1"
+ok "exam on two backends" "$hone" exam --backend cpu/fp32,cpu:0/fp32
+has "exam on two backends, a column each" out "cpu/fp32 cpu:0/fp32"
+has "exam on two backends, what it took" out "tokens/s"
+"$hone" exam --backend cpu/fp32,cpu/none >out 2>err && fail "exam takes a backend that is not there"
+has "a backend that is not there is found before anything runs" err "cpu/none"
+[ -s out ] && fail "exam printed something before it found the wrong backend"
 ok "score text" "$hone" score --text "The colour of sky is blue."
 has "score" out '"perplexity"'
 ok "score a pair" "$hone" score --prompt "$question" --answer "The colour of sky is blue."

@@ -156,19 +156,28 @@ static void test_exam__marks_hold_against_the_rows(void)
 
 static void test_exam__reports(void)
 {
+    const exam_column both[2] = { { "before", &s.before }, { "after", &s.after } };
+    const exam_column backends[3] = { { "cpu/fp32", &s.before },
+                                      { "com.example.cpu/cpu:0/nf4", &s.after },
+                                      { "cpu/nf4", &s.after } };
     text out = { 0 };
-    json_t *root = exam_json(&s.x, &s.before, &s.after);
+    json_t *root = exam_json(&s.x, both, 2);
     const json_t *item = json_array_get(json_object_get(root, "questions"), 0);
-    exam_print(&out, &s.x, &s.before, &s.after);
+    exam_print(&out, &s.x, both, 2);
     CHECK_HAS(out.p, "before     after");
     CHECK_HAS(out.p, "recall     exact              0.0%    100.0%   2 questions");
     CHECK_HAS(out.p, "general    loss");
+    CHECK_HAS(out.p, "           memory, MB ");
     text_clear(&out);
-    exam_print(&out, &s.x, &s.after, NULL);
-    CHECK_HAS(out.p, "score");
+    exam_print(&out, &s.x, &both[1], 1);
+    CHECK_HAS(out.p, "after");
     CHECK(!strstr(out.p, "before"));
     text_clear(&out);
-    exam_print_answers(&out, &s.x, &s.before, &s.after, 3);
+    exam_print(&out, &s.x, backends, 3); /* a column is as wide as its name */
+    CHECK_HAS(out.p, "  cpu/fp32 com.example.cpu/cpu:0/nf4   cpu/nf4\n");
+    CHECK_HAS(out.p, "      0.0%                    100.0%    100.0%   2 questions");
+    text_clear(&out);
+    exam_print_answers(&out, &s.x, both, 2, 3);
     CHECK_HAS(out.p, "line 1 (recall): Who keeps the key?");
     CHECK_HAS(out.p, "line 3 (reworded): Tell me the colour of the lamp.");
     CHECK_HAS(out.p, "  after     Ninety metres.  [f1 1.00]");
@@ -182,6 +191,10 @@ static void test_exam__reports(void)
     CHECK_NEAR(json_number_value(json_object_get(
                    json_object_get(json_object_get(root, "after"), "recall"), "f1")),
                1, 0);
+    CHECK(s.after.seconds > 0 && s.after.said_tokens > 4 && s.after.model_bytes > 1000);
+    CHECK_INT(json_integer_value(json_object_get(
+                  json_object_get(json_object_get(root, "after"), "answering"), "tokens")),
+              s.after.said_tokens);
     json_decref(root);
     text_finish(&out);
 }
