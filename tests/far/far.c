@@ -104,6 +104,7 @@ static hone_status far_info(const hone_host *host, uint32_t ordinal, hone_dev_in
     hone_status st = cpu_device.info(host, ordinal, info, err);
     if (!st) {
         (void)snprintf(info->type, sizeof info->type, "far");
+        info->flags = 0;
         (void)snprintf(info->name, sizeof info->name, "memory out of reach (test)");
     }
     return st;

@@ -65,6 +65,7 @@ static hone_status device_info(const hone_host *host, uint32_t ordinal, hone_dev
     full.mem_total = pages(_SC_PHYS_PAGES);
     full.mem_free = pages(_SC_AVPHYS_PAGES);
     full.threads = (uint32_t)cpu_threads_allowed();
+    full.flags = HONE_DEV_UNIFIED;
     full.struct_size = info->struct_size;
     memcpy(info, &full, n);
     return HONE_OK;

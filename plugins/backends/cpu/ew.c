@@ -15,24 +15,63 @@
 
 /* ------------------------------------------------------------------ compile */
 
+/* See hone/ew.h on NEAREST. */
+static void prepare_nearest(cpu_nearest *t, const float *lut, uint32_t n)
+{
+    uint32_t high[256], at = 0; /* of each place: the high half of its bits, in order */
+    memset(t, 0, sizeof *t);
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        const double place = ((double)lut[i] + (double)lut[i + 1]) / 2;
+        uint32_t bits;
+        t->above[i] = (float)place;
+        if ((double)t->above[i] > place)
+            t->above[i] = nextafterf(t->above[i], -INFINITY);
+        memcpy(&bits, &t->above[i], sizeof bits);
+        high[i] = (bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u)) >> 16;
+    }
+    t->above[n - 1] = INFINITY;
+    for (uint32_t h = 0; h < 1u << 16; h++) {
+        uint32_t here = at;
+        t->start[h] = (uint8_t)at;
+        while (here + 1 < n && high[here] == h)
+            here++;
+        t->steps = here - at > t->steps ? here - at : t->steps;
+        at = here;
+    }
+}
+
 hone_status cpu_ew_compile(hone_dev *dev, const hone_ew_program *program, hone_kernel *kernel,
                            hone_error *err)
 {
-    const uint64_t insns = sizeof(hone_ew_insn) * program->n_insns;
-    const uint64_t lut = sizeof(float) * program->n_lut;
+    uint64_t insns, lut, searches = 0;
+    cpu_nearest *nearest;
     ew_code *code;
     hone_status st = hone_ew_check(program, err);
     if (st)
         return st;
-    code = dev->host->alloc(dev->host, sizeof *code + insns + lut, CPU_ALIGN, "cpu programs");
+    insns = sizeof(hone_ew_insn) * program->n_insns;
+    lut = sizeof(float) * program->n_lut;
+    for (uint32_t i = 0; i < program->n_insns; i++)
+        searches += program->insns[i].op == HONE_EW_NEAREST;
+    code = dev->host->alloc(dev->host, sizeof *code + insns + lut + searches * sizeof *nearest,
+                            CPU_ALIGN, "cpu programs");
     if (!code)
         return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory for a program");
+    memset(code, 0, sizeof *code);
     code->program = *program;
     code->program.name = NULL; /* borrowed, gone later */
     code->program.insns = memcpy(code + 1, program->insns, insns);
     code->program.lut = NULL;
     if (lut)
         code->program.lut = memcpy((uint8_t *)(code + 1) + insns, program->lut, lut);
+    nearest = (cpu_nearest *)(void *)((uint8_t *)(code + 1) + insns + lut);
+    code->nearest = nearest;
+    for (uint32_t i = 0; i < program->n_insns; i++)
+        if (program->insns[i].op == HONE_EW_NEAREST) {
+            const hone_ew_insn *s = &program->insns[i];
+            code->nearest_of[i] = code->n_nearest;
+            prepare_nearest(&nearest[code->n_nearest++], program->lut + s->idx, 1u << s->aux);
+        }
     st = cpu_slot_add(dev, code, sizeof *code, CPU_PROGRAM, kernel, err);
     if (st)
         dev->host->free(dev->host, code);
@@ -67,7 +106,7 @@ static void assign(ew_run *run, int keep, uint32_t last_use[HONE_EW_MAX_REGS])
     bool uniform[HONE_EW_MAX_REGS] = { false };
     uint32_t n_free = 0;
     for (uint32_t i = 0; i < p->n_insns; i++) {
-        if (p->insns[i].op != HONE_EW_STORE)
+        if (!hone_ew_stores(&p->insns[i]))
             last_use[p->insns[i].dst] = i; /* a result nobody reads lives until now */
         for (int k = operands(&p->insns[i], r); k-- > 0;)
             last_use[r[k]] = i;
@@ -77,7 +116,7 @@ static void assign(ew_run *run, int keep, uint32_t last_use[HONE_EW_MAX_REGS])
     for (uint32_t i = 0; i < p->n_insns; i++) {
         const hone_ew_insn *s = &p->insns[i];
         const int n = operands(s, r);
-        if (s->op != HONE_EW_STORE) {
+        if (!hone_ew_stores(s)) {
             bool same = s->op == HONE_EW_CONST || s->op == HONE_EW_PARAM || n > 0;
             for (int k = 0; k < n; k++)
                 same = same && uniform[r[k]];
@@ -91,7 +130,7 @@ static void assign(ew_run *run, int keep, uint32_t last_use[HONE_EW_MAX_REGS])
             if (!again && last_use[r[k]] == i && !uniform[r[k]])
                 free_slot[n_free++] = slot_of[r[k]];
         }
-        if (s->op != HONE_EW_STORE && last_use[s->dst] == i && !run->uniform[i])
+        if (!hone_ew_stores(s) && last_use[s->dst] == i && !run->uniform[i])
             free_slot[n_free++] = slot_of[s->dst];
     }
 }
@@ -108,7 +147,7 @@ static void find_in_place(ew_run *run, const uint32_t last_use[HONE_EW_MAX_REGS]
         run->in_place[i] = true;
         for (uint32_t j = i + 1; j < p->n_insns && j <= last_use[s->dst]; j++) {
             const ew_walk *d = &run->buf[p->insns[j].idx % HONE_EW_MAX_BUFS];
-            if (p->insns[j].op == HONE_EW_STORE && d->p < w->p + w->bytes && w->p < d->p + d->bytes)
+            if (hone_ew_stores(&p->insns[j]) && d->p < w->p + w->bytes && w->p < d->p + d->bytes)
                 run->in_place[i] = false;
         }
     }
@@ -126,7 +165,7 @@ static hone_status check_buffers(ew_run *run, const hone_dev *dev, const hone_ew
         int64_t need = 0;
         void *at = NULL;
         hone_status st;
-        if (!strided && s->op != HONE_EW_BITS && s->op != HONE_EW_LOADB)
+        if (!strided && s->op != HONE_EW_BITS && s->op != HONE_EW_LOADB && s->op != HONE_EW_STOREB)
             continue;
         t = &args->bufs[s->idx];
         (void)snprintf(name, sizeof name, "%s: buffer %u", what, (unsigned)s->idx);
@@ -243,15 +282,12 @@ static void fill_scales(const ew_run *run, const ew_walk *w, float *d, uint32_t 
     }
 }
 
-static void look_up(const hone_ew_program *p, float *d, const float *a, uint32_t base)
+/* The first of each 2^shift elements; blocks of a program begin at multiples of it. */
+static void store_scales(const ew_run *run, const ew_walk *w, const float *a, uint32_t shift,
+                         int64_t first, int64_t n)
 {
-    const float most = (float)(p->n_lut - 1);
-    for (int i = 0; i < EW_BLOCK; i++) {
-        float at = (float)base + truncf(a[i]);
-        at = at > 0 ? at : 0; /* NaN too */
-        at = at < most ? at : most;
-        d[i] = p->lut[(int)at];
-    }
+    for (int64_t i = 0; i < n; i += INT64_C(1) << shift)
+        run->k->store[w->dtype](w->p + (uint64_t)((first + i) >> shift) * w->size, a + i, 1);
 }
 
 static void spread(float *d, float x)
@@ -269,6 +305,10 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
     const float *const *value = state->value;
     if (s->op == HONE_EW_STORE) {
         ew_walk_store(w, run->k, value[s->a], first, n);
+        return;
+    }
+    if (s->op == HONE_EW_STOREB) {
+        store_scales(run, w, value[s->a], s->aux, first, n);
         return;
     }
     state->value[s->dst] = d;
@@ -295,7 +335,13 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
         fill_bits(w, d, s->aux, first, n);
         break;
     case HONE_EW_LUT:
-        look_up(p, d, value[s->a], s->idx);
+        run->k->look_up(d, value[s->a], p->lut, p->n_lut, s->idx);
+        break;
+    case HONE_EW_NEAREST:
+        run->k->nearest(d, value[s->a], &run->code->nearest[run->code->nearest_of[i]]);
+        break;
+    case HONE_EW_BMAX:
+        run->k->block_max(d, value[s->a], n, s->aux);
         break;
     case HONE_EW_LOADB:
         fill_scales(run, w, d, s->aux, first, n);

@@ -10,7 +10,10 @@
 
 /* A compiled program: our copy of the plugin's, checked. */
 typedef struct ew_code {
-    hone_ew_program program; /* insns and lut point behind this struct */
+    hone_ew_program program;    /* insns and lut point behind this struct */
+    const cpu_nearest *nearest; /* behind it too: of each NEAREST, in their order */
+    uint8_t n_nearest;
+    uint8_t nearest_of[HONE_EW_MAX_INSNS]; /* which of them an instruction has */
 } ew_code;
 
 /* A buffer of the program in a run, dimensions merged where they can be. */

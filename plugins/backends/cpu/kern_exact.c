@@ -208,6 +208,61 @@ static void random_fill(float *d, int64_t n, uint64_t seed, uint64_t stream, uin
     }
 }
 
+/* ----------------------------------------------------------- tables and blocks */
+
+/* Bits of floats in the order of the floats. */
+static inline uint32_t ordered(float x)
+{
+    const uint32_t u = bits_of(x);
+    return u ^ ((uint32_t)((int32_t)u >> 31) | 0x80000000u);
+}
+
+static void nearest(float *restrict d, const float *restrict a, const cpu_nearest *t)
+{
+    for (int i = 0; i < EW_BLOCK; i++) {
+        uint32_t at = t->start[ordered(a[i]) >> 16];
+        for (uint32_t step = 0; step < t->steps; step++)
+            at += a[i] > t->above[at];
+        d[i] = a[i] == a[i] ? (float)(int32_t)at : 0;
+    }
+}
+
+static void look_up(float *restrict d, const float *restrict a, const float *table, uint32_t n,
+                    uint32_t base)
+{
+    const float most = (float)(int32_t)(n - 1), first = (float)(int32_t)base;
+    int32_t place[EW_BLOCK];
+    for (int i = 0; i < EW_BLOCK; i++) {
+        float at = first + truncf(a[i]);
+        at = at > 0 ? at : 0; /* NaN too */
+        at = at < most ? at : most;
+        place[i] = (int32_t)at;
+    }
+    for (int i = 0; i < EW_BLOCK; i++)
+        d[i] = table[place[i]];
+}
+
+static void block_max(float *restrict d, const float *restrict a, int64_t n, uint32_t shift)
+{
+    enum { WIDE = 16 };
+    for (int64_t lo = 0; lo < n; lo += INT64_C(1) << shift) {
+        const int64_t end = lo + (INT64_C(1) << shift), hi = end < n ? end : n;
+        float part[WIDE], most = -INFINITY;
+        int64_t i = lo;
+        for (int j = 0; j < WIDE; j++)
+            part[j] = -INFINITY;
+        for (; i + WIDE <= hi; i += WIDE)
+            for (int j = 0; j < WIDE; j++)
+                part[j] = a[i + j] > part[j] ? a[i + j] : part[j];
+        for (; i < hi; i++)
+            most = a[i] > most ? a[i] : most;
+        for (int j = 0; j < WIDE; j++)
+            most = part[j] > most ? part[j] : most;
+        for (i = lo; i < hi; i++)
+            d[i] = most;
+    }
+}
+
 /* ------------------------------------------------------------------- sums */
 
 enum { PARTS = 16 }; /* the same partial sums on every instruction set */
@@ -269,6 +324,9 @@ const cpu_exact CPU_ISA_NAME(cpu_exact_) = {
                ROW(I32, i32), ROW(I64, i64), ROW(F64, f64) },
 #undef ROW
     .random = random_fill,
+    .nearest = nearest,
+    .look_up = look_up,
+    .block_max = block_max,
     .sum = sum,
     .max = largest,
 };

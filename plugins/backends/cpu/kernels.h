@@ -26,6 +26,16 @@ typedef void cpu_ew_op(float *restrict d, const float *restrict a, const float *
 #define CPU_ISA_EXPAND(prefix, isa) CPU_ISA_JOIN(prefix, isa)
 #define CPU_ISA_NAME(prefix) CPU_ISA_EXPAND(prefix, CPU_ISA)
 
+/* What NEAREST needs of a table of n entries, so that most of the search is one look.
+ * Places halfway between neighbours are rounded down: a float lies above one of them
+ * exactly when it lies above the place itself. */
+typedef struct cpu_nearest {
+    float above[256];       /* n - 1 places, then +inf */
+    uint8_t start[1 << 16]; /* by the high half of a's bits, made to ascend: places below
+                                all such a                                               */
+    uint32_t steps;         /* places that share a high half, at most */
+} cpu_nearest;
+
 /* kern_exact.c */
 typedef struct cpu_exact {
     cpu_ew_op *op[64]; /* NULL: not a function of registers alone */
@@ -33,6 +43,12 @@ typedef struct cpu_exact {
     void (*store[CPU_DTYPES])(void *restrict d, const float *restrict s, int64_t n);
     /* d[i] = RANDOM at counter first + i */
     void (*random)(float *d, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
+    /* EW_BLOCK elements: which entry is nearest; table[clamped(base + a)] of n entries */
+    void (*nearest)(float *restrict d, const float *restrict a, const cpu_nearest *t);
+    void (*look_up)(float *restrict d, const float *restrict a, const float *table, uint32_t n,
+                    uint32_t base);
+    /* the largest of each 2^shift of n elements, in all of their places */
+    void (*block_max)(float *restrict d, const float *restrict a, int64_t n, uint32_t shift);
     double (*sum)(const float *x, int64_t n);
     float (*max)(const float *x, int64_t n); /* NaN when there is one; -inf for n == 0 */
 } cpu_exact;

@@ -114,9 +114,11 @@ static hone_status check_program(const reduce_job *job, const hone_reduce_args *
     const hone_ew_program *p = &job->run.code->program;
     bool defined = false;
     for (uint32_t i = 0; i < p->n_insns; i++) {
-        if (p->insns[i].op == HONE_EW_STORE)
+        if (hone_ew_stores(&p->insns[i]))
             return hone_fail(err, HONE_ERR_ARG, "cpu: reduce: the program stores to buffer %u",
                              (unsigned)p->insns[i].idx);
+        if (p->insns[i].op == HONE_EW_BMAX)
+            return hone_fail(err, HONE_ERR_ARG, "cpu: reduce: the program looks at whole blocks");
         defined = defined || p->insns[i].dst == args->map_reg;
     }
     if (!defined)

@@ -42,8 +42,12 @@ typedef uint64_t hone_event;          /* a point in a queue; 0 = none       */
 typedef uint64_t hone_kernel;         /* a compiled program; 0 = none       */
 
 #define HONE_MEM_DEVICE 1 /* fast for ops                                         */
-/* Pinned host memory: map() gives a pointer; ops reach it slowly or, on some devices, not at all. */
+/* Pinned host memory: map() gives a pointer; ops reach it slowly or, on some devices, not at
+ * all, but for copy(), which moves bytes between both kinds on every device. */
 #define HONE_MEM_HOST 2
+
+/* Flags of hone_dev_info. */
+#define HONE_DEV_UNIFIED 1u /* ops run on HONE_MEM_HOST buffers as fast as on others */
 
 typedef struct hone_dev_info {
     uint32_t struct_size;
@@ -51,7 +55,8 @@ typedef struct hone_dev_info {
     char type[16];                /* "cpu", "cuda": what native kernels name */
     char name[128];               /* for people                         */
     uint64_t mem_total, mem_free; /* bytes                              */
-    uint32_t threads, reserved;   /* host threads its ops use           */
+    uint32_t threads;             /* host threads its ops use           */
+    uint32_t flags;               /* HONE_DEV_*                         */
 } hone_dev_info;
 
 /* ---------------------------------------------------------- the required seven */
@@ -89,7 +94,7 @@ typedef struct hone_ew_args {
 #define HONE_REDUCE_MAX 2
 
 /* out (.., 1) = [+=] reduce over the last dimension of the program's mapped
- * value (register map_reg after the program ran; the program stores nothing).
+ * value (register map_reg after the program ran; the program stores nothing, and has no BMAX).
  * out has shape[3] replaced by 1. */
 typedef struct hone_reduce_args {
     uint32_t struct_size;

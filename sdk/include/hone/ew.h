@@ -52,7 +52,16 @@ static inline uint32_t hone_dtype_size(uint32_t dtype)
  * BITS   the unsigned code number of this element in packed buffer idx (a flat
  *        u8 buffer, `aux` = 2, 4 or 8 bits per code, high bits of a byte first)
  * LUT    lut[idx + int(a)], index clamped to the table
- * LOADB  buffer idx at (linear element index >> aux): block scales            */
+ * LOADB  buffer idx at (linear element index >> aux): block scales
+ * NEAREST  how many of the 2^aux - 1 places halfway between neighbours of lut[idx ..
+ *        idx + 2^aux), which ascends, lie below a: the entry nearest to it, the lower of
+ *        two. Places are (double)(lower) + (double)(upper) halved. NaN gives 0
+ * BMAX   the largest a of the 2^aux elements (aux <= 8) that share linear index >> aux;
+ *        -inf where all are NaN, which counts as nothing. It waits for them: what comes
+ *        before it in the program has happened to the whole block, what comes after to none
+ * STOREB register a of the first of the 2^aux elements (aux <= 8) that share linear index
+ *        >> aux, to buffer idx at (linear index >> aux). Where the buffer is also read by a
+ *        LOADB, that comes first and a BMAX of the same aux is between the two           */
 #define HONE_EW_OPS(X) \
     X(LOAD, 0)         \
     X(STORE, 1)        \
@@ -85,7 +94,10 @@ static inline uint32_t hone_dtype_size(uint32_t dtype)
     X(RANDOM, 0)       \
     X(BITS, 0)         \
     X(LUT, 1)          \
-    X(LOADB, 0)
+    X(LOADB, 0)        \
+    X(NEAREST, 1)      \
+    X(BMAX, 1)         \
+    X(STOREB, 1)
 
 enum {
     HONE_EW_NONE = 0,
@@ -99,7 +111,7 @@ typedef struct hone_ew_insn { /* FROZEN */
     uint8_t op;               /* HONE_EW_*                                        */
     uint8_t dst;              /* register written; each is written exactly once   */
     uint8_t a, b, c;          /* registers read                                   */
-    uint8_t aux;              /* BITS: bits per code; LOADB: shift                */
+    uint8_t aux;              /* BITS: bits per code; LOADB and others: shift     */
     uint16_t idx;             /* buffer, parameter, dimension, stream or LUT base */
     float imm;                /* CONST                                            */
     uint32_t reserved;        /* 0                                                */
@@ -111,7 +123,7 @@ HONE_STATIC_ASSERT(sizeof(hone_ew_insn) == 16, "frozen");
 #define HONE_EW_MAX_REGS 64
 #define HONE_EW_MAX_BUFS 16
 #define HONE_EW_MAX_PARAMS 16
-#define HONE_EW_MAX_LUT 512
+#define HONE_EW_MAX_LUT 1024
 
 /* Borrowed for the call that takes it; static in most plugins. */
 typedef struct hone_ew_program {
@@ -131,6 +143,24 @@ static inline int hone_ew_operands(uint32_t op)
 #undef X
     };
     return op < HONE_EW_END ? n[op] : -1;
+}
+
+/* Does instruction s write memory, not a register? */
+static inline int hone_ew_stores(const hone_ew_insn *s)
+{
+    return s->op == HONE_EW_STORE || s->op == HONE_EW_STOREB;
+}
+
+/* Do 2^aux entries from idx on lie in the table, finite, none below the one before it? */
+static inline int hone_ew_ascends(const hone_ew_program *p, uint32_t idx, uint32_t aux)
+{
+    uint32_t i;
+    if (aux < 1 || aux > 8 || idx + (1u << aux) > p->n_lut)
+        return 0;
+    for (i = idx; i < idx + (1u << aux); i++)
+        if (!(p->lut[i] - p->lut[i] == 0) || (i > idx && !(p->lut[i - 1] <= p->lut[i])))
+            return 0;
+    return 1;
 }
 
 /* Prove a program: within limits, operands defined before use, registers
@@ -179,13 +209,22 @@ HONE_MUST_CHECK static inline hone_status hone_ew_check(const hone_ew_program *p
         case HONE_EW_LUT:
             ok = s->idx < p->n_lut;
             break;
+        case HONE_EW_NEAREST:
+            ok = hone_ew_ascends(p, s->idx, s->aux);
+            break;
+        case HONE_EW_BMAX:
+            ok = s->aux <= 8;
+            break;
+        case HONE_EW_STOREB:
+            ok = s->idx < p->n_bufs && s->aux <= 8;
+            break;
         default:
             break;
         }
         if (!ok)
             return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u: index %u is out of range",
                              name, (unsigned)i, (unsigned)s->idx);
-        if (s->op == HONE_EW_STORE)
+        if (hone_ew_stores(s))
             continue;
         if (s->dst >= p->n_regs || (defined >> s->dst & 1))
             return hone_fail(err, HONE_ERR_FORMAT, "%s: instruction %u writes r%u twice", name,
