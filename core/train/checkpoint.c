@@ -2,7 +2,7 @@
  * checkpoint.c - checkpoint-<step>/: all that a run needs to go on, complete or absent.
  *
  *   params.safetensors     every trained parameter, float32
- *   optimizer.safetensors  every state of every parameter, "<parameter>.<state>"
+ *   optimizer.safetensors  every state of every parameter, "<parameter>.<state>", and scales
  *   state.json             position in the data, best so far, identity of the run
  *   DONE                   bytes and SHA-256 of the others; written last
  *
@@ -87,27 +87,38 @@ static hone_status save_params(const char *path, model *m, void *staging, hone_e
     return st_writer_commit(w, err);
 }
 
-static hone_status save_states(const char *path, model *m, const optimizer *opt, void *staging,
-                               hone_error *err)
+static hone_status add_state(st_writer *w, optimizer *opt, size_t index, uint64_t bytes,
+                             void *staging, hone_error *err)
 {
-    const size_t n = model_param_count(m), n_states = optimizer_state_count(opt);
+    uint64_t at, k;
+    hone_status st = HONE_OK;
+    for (at = 0; !st && at < bytes; at += k) {
+        k = bytes - at < STAGING ? bytes - at : STAGING;
+        st = optimizer_read(opt, index, at, staging, k, err);
+        if (!st)
+            st = st_writer_add(w, staging, (size_t)k, err);
+    }
+    return st;
+}
+
+static hone_status save_states(const char *path, optimizer *opt, void *staging, hone_error *err)
+{
+    const size_t n = optimizer_saved_count(opt);
     st_writer *w = NULL;
     text name = { 0 };
-    size_t i, k;
+    saved_state s;
+    size_t i;
     hone_status st = st_writer_open(&w, path, err);
-    for (i = 0; !st && i < n; i++)
-        for (k = 0; !st && k < n_states; k++) {
-            const param *p = model_param(m, i);
-            const int64_t shape[2] = { p->rows, p->cols };
-            text_clear(&name);
-            text_printf(&name, "%s.%s", p->name, optimizer_state_name(opt, k));
-            st = text_status(&name, err);
-            if (!st)
-                st = st_writer_declare(w, name.p, optimizer_state(opt, i, k).dtype, 2, shape, err);
-        }
-    for (i = 0; !st && i < n; i++)
-        for (k = 0; !st && k < n_states; k++)
-            st = add_tensor(w, model_ops(m), optimizer_state(opt, i, k), staging, NULL, err);
+    for (i = 0; !st && i < n; i++) {
+        st = optimizer_saved(opt, i, &s, &name, err);
+        if (!st)
+            st = st_writer_declare(w, name.p, s.dtype, s.rank, s.shape, err);
+    }
+    for (i = 0; !st && i < n; i++) {
+        st = optimizer_saved(opt, i, &s, &name, err);
+        if (!st)
+            st = add_state(w, opt, i, s.bytes, staging, err);
+    }
     text_finish(&name);
     if (st) {
         st_writer_abort(w);
@@ -146,7 +157,7 @@ static hone_status save_done(const char *folder, hone_error *err)
     return st;
 }
 
-hone_status checkpoint_save(const char *dir, model *m, const optimizer *opt, const run_state *s,
+hone_status checkpoint_save(const char *dir, model *m, optimizer *opt, const run_state *s,
                             const json_t *identity, hone_error *err)
 {
     char *folder = folder_of(dir, s->step, err), *tmp = NULL, *params = NULL, *states = NULL,
@@ -171,7 +182,7 @@ hone_status checkpoint_save(const char *dir, model *m, const optimizer *opt, con
     }
     st = save_params(params, m, staging, err);
     if (!st)
-        st = save_states(states, m, opt, staging, err);
+        st = save_states(states, opt, staging, err);
     if (!st)
         st = json_write(root, position, err);
     if (!st)
@@ -334,55 +345,80 @@ out:
     return st;
 }
 
-static hone_status load_tensor(const st_file *f, const char *path, const char *name, ops *o,
-                               hone_tensor t, hone_error *err)
+/* The tensor of this name, which has to have this type and these bytes. */
+static hone_status find_tensor(const st_tensor **out, const st_file *f, const char *path,
+                               const char *name, uint32_t dtype, uint64_t bytes, hone_error *err)
 {
-    const st_tensor *from = st_find(f, name);
-    const uint64_t bytes = (uint64_t)hone_tensor_count(&t) * hone_dtype_size(t.dtype);
-    if (!from)
+    const st_tensor *t = st_find(f, name);
+    if (!t)
         return hone_fail(err, HONE_ERR_FORMAT, "%s: %s is missing", path, name);
-    if (from->dtype != t.dtype || from->bytes != bytes)
+    if (t->dtype != dtype || t->bytes != bytes)
         return hone_fail(err, HONE_ERR_FORMAT,
                          "%s: %s has %" PRIu64 " bytes of type %u, expected %" PRIu64 " of %u",
-                         path, name, from->bytes, from->dtype, bytes, t.dtype);
-    return ops_upload(o, t.buf, t.offset, from->p, bytes, err);
+                         path, name, t->bytes, t->dtype, bytes, dtype);
+    *out = t;
+    return HONE_OK;
 }
 
-static hone_status load_file(const char *folder, model *m, const optimizer *opt, hone_error *err)
+/* A file of another run may hold all that is asked for, and more. */
+static hone_status check_count(const st_file *f, const char *path, size_t n, hone_error *err)
 {
-    const size_t n_states = opt ? optimizer_state_count(opt) : 1;
-    char *path = path_join(folder, checked_files[opt ? 1 : 0]);
-    st_file *f = NULL;
-    text name = { 0 };
-    size_t i, k;
-    hone_status st = path ? st_open(&f, path, err) : hone_fail(err, HONE_ERR_NOMEM, "no memory");
-    for (i = 0; !st && i < model_param_count(m); i++)
-        for (k = 0; !st && k < n_states; k++) {
-            const param *p = model_param(m, i);
-            text_clear(&name);
-            text_puts(&name, p->name);
-            if (opt)
-                text_printf(&name, ".%s", optimizer_state_name(opt, k));
-            st = text_status(&name, err);
-            if (!st)
-                st = load_tensor(f, path, name.p, model_ops(m),
-                                 opt ? optimizer_state(opt, i, k) : p->value, err);
-        }
-    text_finish(&name);
-    st_close(f);
-    free(path);
+    if (st_count(f) == n)
+        return HONE_OK;
+    return hone_fail(err, HONE_ERR_FORMAT, "%s: has %zu tensors, expected %zu", path, st_count(f),
+                     n);
+}
+
+static hone_status load_params(const st_file *f, const char *path, model *m, hone_error *err)
+{
+    size_t i;
+    hone_status st = check_count(f, path, model_param_count(m), err);
+    for (i = 0; !st && i < model_param_count(m); i++) {
+        const param *p = model_param(m, i);
+        const uint64_t bytes = (uint64_t)hone_tensor_count(&p->value) * sizeof(float);
+        const st_tensor *t = NULL;
+        st = find_tensor(&t, f, path, p->name, HONE_F32, bytes, err);
+        if (!st)
+            st = ops_upload(model_ops(m), p->value.buf, p->value.offset, t->p, bytes, err);
+    }
     return st;
 }
 
-hone_status checkpoint_load(const char *dir, int64_t step, model *m, const optimizer *opt,
+static hone_status load_states(const st_file *f, const char *path, optimizer *opt, hone_error *err)
+{
+    text name = { 0 };
+    size_t i;
+    hone_status st = check_count(f, path, optimizer_saved_count(opt), err);
+    for (i = 0; !st && i < optimizer_saved_count(opt); i++) {
+        const st_tensor *t = NULL;
+        saved_state s;
+        st = optimizer_saved(opt, i, &s, &name, err);
+        if (!st)
+            st = find_tensor(&t, f, path, name.p, s.dtype, s.bytes, err);
+        if (!st)
+            st = optimizer_write(opt, i, 0, t->p, s.bytes, err);
+    }
+    text_finish(&name);
+    return st;
+}
+
+hone_status checkpoint_load(const char *dir, int64_t step, model *m, optimizer *opt,
                             hone_error *err)
 {
     char *folder = folder_of(dir, step, err);
-    hone_status st = folder ? load_file(folder, m, NULL, err) : HONE_ERR_NOMEM;
-    if (!st && opt)
-        st = load_file(folder, m, opt, err);
-    if (!st)
-        st = ops_sync(model_ops(m), err);
+    hone_status st = folder ? HONE_OK : HONE_ERR_NOMEM;
+    int i;
+    for (i = 0; !st && i < (opt ? 2 : 1); i++) {
+        char *path = path_join(folder, checked_files[i]);
+        st_file *f = NULL;
+        st = path ? st_open(&f, path, err) : hone_fail(err, HONE_ERR_NOMEM, "no memory");
+        if (!st)
+            st = i ? load_states(f, path, opt, err) : load_params(f, path, m, err);
+        if (!st)
+            st = ops_sync(model_ops(m), err); /* what is uploaded is mapped */
+        st_close(f);
+        free(path);
+    }
     free(folder);
     return st;
 }

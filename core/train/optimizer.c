@@ -1,68 +1,70 @@
 /*
- * optimizer.c - runs any optimizer plugin: its states on the device, its program over them.
+ * optimizer.c - runs any optimizer plugin: its states in a store, its program over them.
  *
- * The plugin says what it keeps per parameter and how one element is updated; memory,
- * order and saving are ours. States of all parameters lie in one buffer per state,
- * parameter after parameter, each at a multiple of 64 bytes.
+ * The plugin says what it keeps per parameter and how one element is updated; storage,
+ * place, order and saving are ours. Parameters are cut into pieces, a piece is all states
+ * of a range of elements, one plane of bytes after the other (codes, then scales of each
+ * state), and pages are filled with pieces (layout.c). A step walks the pages, every other
+ * one backward: what was used last is used first.
  *
  * Two groups: parameters that decay and those that do not (norms, biases). Scalars of a
  * step depend on the group alone and are asked for once per group and step.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/train/parts.h"
+#include "core/train/layout.h"
 
 #include <stdlib.h>
 
-#include "hone/optimizer.h"
-
-#define ALIGN 64
-
 struct optimizer {
-    model *m;        /* borrowed */
+    ops *o;              /* borrowed, as params */
+    const param *params; /* n */
+    size_t n;
     component *part; /* owned */
     const hone_optimizer *table;
-    void *self;                  /* owned by the plugin; destroyed before part is closed */
-    const hone_state *states;    /* borrowed from the plugin */
-    uint32_t n_states, n_params; /* n_params: scalars of the program */
-    hone_kernel kernel;
-    hone_buf buf[HONE_OPTIMIZER_MAX_STATES]; /* owned */
-    uint32_t dtype[HONE_OPTIMIZER_MAX_STATES];
-    int64_t *first;   /* owned, one per parameter: elements before it, aligned */
-    int64_t elements; /* of each state, padding included */
+    void *self;               /* owned by the plugin; destroyed before part is closed */
+    const hone_state *states; /* borrowed from the plugin */
+    uint32_t n_states, n_scalars;
+    hone_kernel kernel[2]; /* of the plain program; of one with states in blocks, or 0 */
+    layout l;              /* owned */
+    store *store;          /* owned */
     double weight_decay;
     uint64_t seed;
 };
 
-/* How a state is stored. More formats are more rows. */
-static const struct {
-    const char *format;
-    uint32_t dtype;
-} formats[] = {
-    { "f32", HONE_F32 },
-    { "bf16", HONE_BF16 },
-    { "f16", HONE_F16 },
-};
-
-static hone_status find_format(uint32_t *dtype, const char *who, const hone_state *s,
-                               hone_error *err)
+/* Everything the plugin answers is checked before anything is allocated by it. */
+static hone_status ask_states(optimizer *o, const char *name, hone_error *err)
 {
-    size_t i;
-    for (i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (strncmp(formats[i].format, s->format, sizeof s->format) == 0) {
-            *dtype = formats[i].dtype;
-            return HONE_OK;
-        }
-    return hone_fail(err, HONE_ERR_UNSUPPORTED,
-                     "optimizer %s: state %.24s has the format \"%.16s\"; known are f32, bf16, f16",
-                     who, s->name, s->format);
+    uint32_t k;
+    hone_status st = o->table->states(o->self, &o->states, &o->n_states, err);
+    if (st)
+        return st;
+    if (o->n_states > HONE_OPTIMIZER_MAX_STATES || (o->n_states && !o->states))
+        return hone_fail(err, HONE_ERR_FORMAT, "optimizer %s: %u states, at most %d are possible",
+                         name, o->n_states, HONE_OPTIMIZER_MAX_STATES);
+    for (k = 0; k < o->n_states; k++) {
+        const hone_state *s = &o->states[k];
+        if (!memchr(s->name, '\0', sizeof s->name) || !s->name[0])
+            return hone_fail(err, HONE_ERR_FORMAT, "optimizer %s: state %u has no proper name",
+                             name, k);
+        if (!state_format_find(s))
+            return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                             "optimizer %s: state %s has the format \"%.16s\"; known are %s", name,
+                             s->name, s->format, state_format_names);
+        if (state_format_find(s)->blocks && !(s->init >= 0))
+            return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                             "optimizer %s: state %s begins at %g; in eight bits 0 is the least",
+                             name, s->name, (double)s->init);
+        if ((s->flags ^ o->states[0].flags) & HONE_STATE_PAGED)
+            return hone_fail(err, HONE_ERR_FORMAT,
+                             "optimizer %s: some of its states are paged and some are not", name);
+    }
+    return HONE_OK;
 }
 
-/* Everything the plugin answers is checked before anything is allocated by it. */
 static hone_status ask_plugin(optimizer *o, const char *name, const hone_ew_program **program,
                               hone_error *err)
 {
-    uint32_t k;
     hone_status st;
     if (!HONE_HAS_CALL(o->table, create) || !HONE_HAS_CALL(o->table, destroy) ||
         !HONE_HAS_CALL(o->table, states) || !HONE_HAS_CALL(o->table, program) ||
@@ -72,23 +74,11 @@ static hone_status ask_plugin(optimizer *o, const char *name, const hone_ew_prog
                          name);
     st = o->table->create(plugin_host(), o->part->config, &o->self, err);
     if (!st)
-        st = o->table->states(o->self, &o->states, &o->n_states, err);
+        st = ask_states(o, name, err);
     if (!st)
         st = o->table->program(o->self, program, err);
-    if (st)
-        return st;
-    if (o->n_states > HONE_OPTIMIZER_MAX_STATES || (o->n_states && !o->states))
-        return hone_fail(err, HONE_ERR_FORMAT, "optimizer %s: %u states, at most %d are possible",
-                         name, o->n_states, HONE_OPTIMIZER_MAX_STATES);
-    for (k = 0; k < o->n_states; k++) {
-        if (!memchr(o->states[k].name, '\0', sizeof o->states[k].name) || !o->states[k].name[0])
-            return hone_fail(err, HONE_ERR_FORMAT, "optimizer %s: state %u has no proper name",
-                             name, k);
-        st = find_format(&o->dtype[k], name, &o->states[k], err);
-        if (st)
-            return st;
-    }
-    st = hone_ew_check(*program, err);
+    if (!st)
+        st = hone_ew_check(*program, err);
     if (st)
         return st;
     if ((*program)->n_bufs != HONE_OPT_BUF_STATE0 + o->n_states)
@@ -99,58 +89,159 @@ static hone_status ask_plugin(optimizer *o, const char *name, const hone_ew_prog
     if ((*program)->n_params < 1)
         return hone_fail(err, HONE_ERR_FORMAT,
                          "optimizer %s: its program has no parameter 0, the gradient factor", name);
-    o->n_params = (*program)->n_params;
+    o->n_scalars = (*program)->n_params;
     return HONE_OK;
 }
 
-/* Where the states of each parameter lie. */
-static hone_status place_states(optimizer *o, hone_error *err)
+/* The plain program, and the one for parameters with states in blocks where there are any. */
+static hone_status compile(optimizer *o, const hone_ew_program *plain, hone_error *err)
 {
-    const size_t n = model_param_count(o->m);
-    size_t i;
-    o->first = mem_new(n, sizeof *o->first);
-    if (!o->first)
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the places of %zu parameters", n);
-    for (i = 0; i < n; i++) {
-        const param *p = model_param(o->m, i);
-        o->first[i] = o->elements;
-        o->elements += (p->rows * p->cols + ALIGN - 1) / ALIGN * ALIGN;
-    }
-    return HONE_OK;
-}
-
-static hone_status make_states(optimizer *o, hone_error *err)
-{
+    const state_format *formats[HONE_OPTIMIZER_MAX_STATES];
+    state_program *blocks = NULL;
+    bool any = false;
     uint32_t k;
+    hone_status st;
     for (k = 0; k < o->n_states; k++) {
-        const uint64_t bytes = (uint64_t)o->elements * hone_dtype_size(o->dtype[k]);
-        hone_status st = ops_alloc(model_ops(o->m), &o->buf[k], bytes, err);
+        formats[k] = state_format_find(&o->states[k]);
+        any = any || formats[k]->blocks;
+    }
+    st = ops_compile(o->o, &o->kernel[0], plain, err);
+    if (st || !any)
+        return st;
+    blocks = mem_new(1, sizeof *blocks);
+    st = blocks ? state_program_make(blocks, plain, formats, o->n_states, err)
+                : hone_fail(err, HONE_ERR_NOMEM, "no memory for the optimizer's program");
+    if (!st)
+        st = ops_compile(o->o, &o->kernel[1], &blocks->program, err);
+    free(blocks);
+    return st;
+}
+
+/* ------------------------------------------------------------------------ pieces */
+
+/* Where the planes of a piece are, for this walk. Codes in the order of the states, then
+ * scales of those that have them: the order of the program's buffers. */
+static uint32_t piece_views(const optimizer *o, const piece *p, hone_buf buf, uint64_t base,
+                            hone_tensor *codes, hone_tensor *scales)
+{
+    const state_format *const *formats = layout_formats(&o->l, p->param);
+    uint32_t k, n_scales = 0;
+    for (k = 0; k < o->n_states; k++) {
+        const plane *c = &p->planes[k][PLANE_CODES], *s = &p->planes[k][PLANE_SCALES];
+        const state_format *f = formats[k];
+        codes[k] = hone_tensor_1d(buf, base + c->at, f->dtype, p->count);
+        if (f->blocks)
+            scales[n_scales++] =
+                hone_tensor_1d(buf, base + s->at, HONE_F32, (int64_t)(s->bytes / sizeof(float)));
+    }
+    return n_scales;
+}
+
+/* Call each for every piece, its page fetched. */
+static hone_status walk(optimizer *o, bool backward,
+                        hone_status (*each)(optimizer *o, const piece *p, hone_buf buf,
+                                            uint64_t base, const void *arg, hone_error *err),
+                        const void *arg, hone_error *err)
+{
+    const layout *l = &o->l;
+    size_t n;
+    for (n = 0; n < l->n_pages; n++) {
+        const size_t page = backward ? l->n_pages - 1 - n : n;
+        hone_buf buf = 0;
+        uint64_t base = 0;
+        size_t i;
+        hone_status st = store_fetch(o->store, page, backward, &buf, &base, err);
+        for (i = l->first_piece[page]; !st && i < l->first_piece[page + 1]; i++)
+            st = each(o, &l->pieces[i], buf, base, arg, err);
         if (!st)
-            st = ops_fill(model_ops(o->m), hone_tensor_1d(o->buf[k], 0, o->dtype[k], o->elements),
-                          (double)o->states[k].init, err);
+            st = store_release(o->store, page, err);
         if (st)
             return st;
     }
     return HONE_OK;
 }
 
-/* Everything but memory and the compiled program. */
-static hone_status prepare(optimizer **out, const hone_ew_program **program, model *m,
-                           registry *plugins, const char *name, const json_t *config,
-                           hone_error *err)
+/* A state in blocks begins as init * 1: the last value of a map is 1. */
+static hone_status fill_piece(optimizer *o, const piece *p, hone_buf buf, uint64_t base,
+                              const void *arg, hone_error *err)
+{
+    hone_tensor codes[HONE_OPTIMIZER_MAX_STATES], scales[HONE_OPTIMIZER_MAX_STATES];
+    uint32_t k, n_scales = 0;
+    hone_status st = HONE_OK;
+    (void)arg;
+    (void)piece_views(o, p, buf, base, codes, scales);
+    for (k = 0; !st && k < o->n_states; k++) {
+        const bool blocks = layout_formats(&o->l, p->param)[k]->blocks;
+        st = ops_fill(o->o, codes[k], blocks ? 255 : (double)o->states[k].init, err);
+        if (!st && blocks)
+            st = ops_fill(o->o, scales[n_scales++], (double)o->states[k].init, err);
+    }
+    return st;
+}
+
+/* Scalars of a step, without and with decay. */
+typedef struct step_scalars {
+    int64_t step;
+    float of[2][HONE_EW_MAX_PARAMS];
+} step_scalars;
+
+static hone_status step_piece(optimizer *o, const piece *p, hone_buf buf, uint64_t base,
+                              const void *arg, hone_error *err)
+{
+    const step_scalars *s = arg;
+    const param *q = &o->params[p->param];
+    hone_tensor bufs[HONE_OPT_BUF_STATE0 + 2 * HONE_OPTIMIZER_MAX_STATES];
+    hone_tensor *states = bufs + HONE_OPT_BUF_STATE0;
+    uint32_t n_scales;
+    bufs[HONE_OPT_BUF_PARAM] = view_rows(view_flat(q->value), p->first, p->count);
+    bufs[HONE_OPT_BUF_GRAD] = view_rows(view_flat(q->grad), p->first, p->count);
+    n_scales = piece_views(o, p, buf, base, states, states + o->n_states);
+    return ops_elementwise(o->o,
+                           (hone_ew_args){ .n_bufs = HONE_OPT_BUF_STATE0 + o->n_states + n_scales,
+                                           .n_params = o->n_scalars,
+                                           .kernel = o->kernel[n_scales > 0],
+                                           .bufs = bufs,
+                                           .params = s->of[q->decay],
+                                           .seed = o->seed + (uint64_t)s->step,
+                                           .offset = (uint64_t)(o->l.number[p->param] + p->first),
+                                           .shape = { p->count, 1, 1, 1 } },
+                           err);
+}
+
+/* ------------------------------------------------------------------- open, close */
+
+/* Everything but memory and compiled programs. */
+static hone_status prepare(optimizer **out, const hone_ew_program **program, store_options *place,
+                           const param *params, size_t n, registry *plugins,
+                           const optimizer_setup *how, hone_error *err)
 {
     hone_status st;
     optimizer *o = mem_new(1, sizeof *o);
     if (!o)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the optimizer");
-    o->m = m;
-    st = component_open(&o->part, plugins, HONE_KIND_OPTIMIZER, name, config, NULL, err);
+    o->params = params;
+    o->n = n;
+    o->weight_decay = how->weight_decay;
+    o->seed = how->seed;
+    st = component_open(&o->part, plugins, HONE_KIND_OPTIMIZER, how->name, how->config, NULL, err);
     if (st)
         goto out;
     o->table = o->part->ops;
-    st = ask_plugin(o, name, program, err);
-    if (!st)
-        st = place_states(o, err);
+    st = ask_plugin(o, how->name, program, err);
+    if (st)
+        goto out;
+    *place = (store_options){ .paged = o->n_states && (o->states[0].flags & HONE_STATE_PAGED),
+                              .limit = how->paged_bytes ? (uint64_t)how->paged_bytes
+                                                        : (uint64_t)mem_available() / 2,
+                              .dir = how->paged_dir };
+    if (!place->paged && how->paged_bytes) {
+        st = hone_fail(err, HONE_ERR_ARG,
+                       "train.paged_memory is set, but optimizer %s does not page its state; "
+                       "paged-adamw and paged-adam do",
+                       how->name);
+        goto out;
+    }
+    st = layout_make(&o->l, params, n, o->states, o->n_states, store_page_bytes(place), err);
     if (st)
         goto out;
     *out = o;
@@ -160,33 +251,52 @@ out:
     return st;
 }
 
-hone_status optimizer_plan(optimizer_memory *out, model *m, registry *plugins, const char *name,
-                           const json_t *config, hone_error *err)
+static optimizer_memory memory_of(const layout *l, store_memory m)
 {
-    const hone_ew_program *program = NULL;
-    optimizer *o = NULL;
-    hone_status st = prepare(&o, &program, m, plugins, name, config, err);
-    if (st)
-        return st;
-    *out = (optimizer_memory){ .device = optimizer_bytes(o), .saved = optimizer_bytes(o) };
-    optimizer_close(o);
-    return HONE_OK;
+    optimizer_memory out = { .device = (int64_t)m.device,
+                             .host = (int64_t)m.host,
+                             .file = (int64_t)m.file };
+    size_t i;
+    uint32_t k;
+    for (i = 0; i < l->n_pieces; i++)
+        for (k = 0; k < l->n_states; k++)
+            out.saved += (int64_t)(l->pieces[i].planes[k][PLANE_CODES].bytes +
+                                   l->pieces[i].planes[k][PLANE_SCALES].bytes);
+    return out;
 }
 
-hone_status optimizer_open(optimizer **out, model *m, registry *plugins, const char *name,
-                           const json_t *config, double weight_decay, uint64_t seed,
-                           hone_error *err)
+hone_status optimizer_plan(optimizer_memory *out, const hone_dev_info *device, const param *params,
+                           size_t n, registry *plugins, const optimizer_setup *how, hone_error *err)
+{
+    const bool unified = device && (device->flags & HONE_DEV_UNIFIED);
+    const hone_ew_program *program = NULL;
+    store_options place;
+    store_memory memory;
+    optimizer *o = NULL;
+    hone_status st = prepare(&o, &program, &place, params, n, plugins, how, err);
+    if (!st)
+        st = store_plan(&memory, o->l.page_bytes, o->l.n_pages, &place, unified, err);
+    if (!st)
+        *out = memory_of(&o->l, memory);
+    optimizer_close(o);
+    return st;
+}
+
+hone_status optimizer_open(optimizer **out, ops *device, const param *params, size_t n,
+                           registry *plugins, const optimizer_setup *how, hone_error *err)
 {
     const hone_ew_program *program = NULL;
+    store_options place;
     optimizer *o = NULL;
-    hone_status st = prepare(&o, &program, m, plugins, name, config, err);
+    hone_status st = prepare(&o, &program, &place, params, n, plugins, how, err);
     if (st)
         return st;
-    o->weight_decay = weight_decay;
-    o->seed = seed;
-    st = ops_compile(model_ops(m), &o->kernel, program, err);
+    o->o = device;
+    st = compile(o, program, err);
     if (!st)
-        st = make_states(o, err);
+        st = store_open(&o->store, device, o->l.page_bytes, o->l.n_pages, &place, err);
+    if (!st)
+        st = walk(o, true, fill_piece, NULL, err); /* the first step goes forward */
     if (st)
         goto out;
     *out = o;
@@ -198,15 +308,13 @@ out:
 
 void optimizer_close(optimizer *o)
 {
-    uint32_t k;
     if (!o)
         return;
-    for (k = 0; k < HONE_OPTIMIZER_MAX_STATES; k++)
-        ops_free(model_ops(o->m), o->buf[k]);
+    store_close(o->store);
+    layout_finish(&o->l);
     if (o->self)
         o->table->destroy(o->self);
     component_close(o->part);
-    free(o->first);
     free(o);
 }
 
@@ -215,69 +323,92 @@ json_t *optimizer_options_json(const optimizer *o)
     return options_to_json(&o->part->options);
 }
 
-int64_t optimizer_bytes(const optimizer *o)
+optimizer_memory optimizer_bytes(const optimizer *o)
 {
-    int64_t bytes = 0;
-    uint32_t k;
-    for (k = 0; k < o->n_states; k++)
-        bytes += o->elements * (int64_t)hone_dtype_size(o->dtype[k]);
-    return bytes;
+    return memory_of(&o->l, store_bytes(o->store));
 }
 
 hone_status optimizer_step(optimizer *o, int64_t step, double lr, double grad_scale,
                            hone_error *err)
 {
-    float scalars[2][HONE_EW_MAX_PARAMS] = { { 0 } }; /* without and with decay */
-    const size_t n = model_param_count(o->m);
-    size_t i;
-    uint32_t k;
+    step_scalars s = { .step = step };
     int group;
-    hone_status st;
     for (group = 0; group < 2; group++) {
         const hone_step_info info = { .struct_size = sizeof info,
                                       .step = step,
                                       .lr = lr,
                                       .weight_decay = group ? o->weight_decay : 0 };
-        st = o->table->scalars(o->self, &info, scalars[group], o->n_params, err);
+        const hone_status st = o->table->scalars(o->self, &info, s.of[group], o->n_scalars, err);
         if (st)
             return st;
-        scalars[group][HONE_OPT_PARAM_GRAD_SCALE] = (float)grad_scale;
+        s.of[group][HONE_OPT_PARAM_GRAD_SCALE] = (float)grad_scale;
     }
-    for (i = 0; i < n; i++) {
-        const param *p = model_param(o->m, i);
-        hone_tensor bufs[HONE_OPT_BUF_STATE0 + HONE_OPTIMIZER_MAX_STATES];
-        hone_ew_args args = { .n_bufs = HONE_OPT_BUF_STATE0 + o->n_states,
-                              .n_params = o->n_params,
-                              .kernel = o->kernel,
-                              .bufs = bufs,
-                              .params = scalars[p->decay],
-                              .seed = o->seed + (uint64_t)step,
-                              .offset = (uint64_t)o->first[i],
-                              .shape = { p->rows * p->cols, 1, 1, 1 } };
-        bufs[HONE_OPT_BUF_PARAM] = view_flat(p->value);
-        bufs[HONE_OPT_BUF_GRAD] = view_flat(p->grad);
-        for (k = 0; k < o->n_states; k++)
-            bufs[HONE_OPT_BUF_STATE0 + k] = optimizer_state(o, i, k);
-        st = ops_elementwise(model_ops(o->m), args, err);
-        if (st)
-            return st;
+    return walk(o, step % 2 == 0, step_piece, &s, err);
+}
+
+/* ------------------------------------------------------------------------- saved */
+
+size_t optimizer_saved_count(const optimizer *o)
+{
+    return o->l.n_saved;
+}
+
+hone_status optimizer_saved(const optimizer *o, size_t index, saved_state *out, text *name,
+                            hone_error *err)
+{
+    const layout_saved *s = &o->l.saved[index];
+    const param *p = &o->params[s->param];
+    const state_format *f = layout_formats(&o->l, s->param)[s->state];
+    const int64_t n = p->rows * p->cols;
+    text_clear(name);
+    text_printf(name, "%s.%s%s", p->name, o->states[s->state].name,
+                s->plane == PLANE_SCALES ? ".absmax" : "");
+    if (s->plane == PLANE_CODES)
+        *out = (saved_state){ .dtype = f->dtype,
+                              .rank = 2,
+                              .shape = { p->rows, p->cols },
+                              .bytes = state_code_bytes(f, n) };
+    else
+        *out = (saved_state){ .dtype = HONE_F32,
+                              .rank = 1,
+                              .shape = { (int64_t)(state_scale_bytes(f, n) / sizeof(float)) },
+                              .bytes = state_scale_bytes(f, n) };
+    return text_status(name, err);
+}
+
+/* Bytes [at, at + bytes) of a saved tensor, piece by piece. */
+static hone_status move(optimizer *o, size_t index, uint64_t at, uint8_t *mem, uint64_t bytes,
+                        bool to_store, hone_error *err)
+{
+    const layout_saved *s = &o->l.saved[index];
+    uint64_t begins = 0; /* of the piece's plane, in the tensor */
+    size_t i;
+    hone_status st = HONE_OK;
+    for (i = o->l.of_param[s->param]; !st && bytes && i < o->l.of_param[s->param + 1]; i++) {
+        const piece *p = &o->l.pieces[i];
+        const plane *q = &p->planes[s->state][s->plane];
+        if (at < begins + q->bytes) {
+            const uint64_t skip = at - begins, left = q->bytes - skip;
+            const uint64_t n = bytes < left ? bytes : left;
+            st = to_store ? store_write(o->store, p->page, q->at + skip, mem, n, err)
+                          : store_read(o->store, p->page, q->at + skip, mem, n, err);
+            at += n;
+            mem += n;
+            bytes -= n;
+        }
+        begins += q->bytes;
     }
-    return HONE_OK;
+    return st;
 }
 
-size_t optimizer_state_count(const optimizer *o)
+hone_status optimizer_read(optimizer *o, size_t index, uint64_t at, void *dst, uint64_t bytes,
+                           hone_error *err)
 {
-    return o->n_states;
+    return move(o, index, at, dst, bytes, false, err);
 }
 
-hone_tensor optimizer_state(const optimizer *o, size_t index, size_t state)
+hone_status optimizer_write(optimizer *o, size_t index, uint64_t at, const void *src,
+                            uint64_t bytes, hone_error *err)
 {
-    const param *p = model_param(o->m, index);
-    const uint64_t offset = (uint64_t)o->first[index] * hone_dtype_size(o->dtype[state]);
-    return hone_tensor_1d(o->buf[state], offset, o->dtype[state], p->rows * p->cols);
-}
-
-const char *optimizer_state_name(const optimizer *o, size_t state)
-{
-    return o->states[state].name;
+    return move(o, index, at, (uint8_t *)(uintptr_t)src, bytes, true, err);
 }

@@ -42,6 +42,9 @@ const hone_option train_option_rows[] = {
     ROW_BOOL(resume, "true", "go on from the last checkpoint in out, if there is one"),
     ROW_BOOL(fresh, "false", "method full: start from random weights"),
     ROW_ENUM(save_dtype, "fp32|bf16|fp16", "fp32", "method full: number format of the saved weights"),
+    ROW_F64(paged_memory, 0, 1 << 30, "0",
+        "paged optimizers: MiB of host memory for their state, the rest is in a file; 0: half of what is free"),
+    ROW_PATH(paged_dir, NULL, "folder of that file, which has no name and goes with the process; default: out"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -51,7 +54,7 @@ const hone_option train_option_rows[] = {
 /* clang-format off */
 static const char *const free_keys[] = {
     "train.out", "train.resume", "train.save_every", "train.keep", "train.log_every",
-    "train.save_dtype",
+    "train.save_dtype", "train.paged_memory", "train.paged_dir",
     "train.val", "config.data.path", "provenance.dataset", /* their rows are compared by hash */
     "device.type", "device.name", "device.threads",        /* warned about */
     "config.plugin_dir", "config.prepare", "config.reader", "config.recipe",

@@ -11,6 +11,7 @@
 #ifndef CORE_TRAIN_PARTS_H
 #define CORE_TRAIN_PARTS_H
 
+#include "core/train/states.h"
 #include "core/train/train.h"
 
 #include <math.h>
@@ -66,33 +67,52 @@ int64_t schedule_warmup(const train_options *o, int64_t steps);
 
 typedef struct optimizer optimizer;
 
-/* What optimizer_open() will allocate for m, which may be planned only. */
-typedef struct optimizer_memory {
-    int64_t device;     /* bytes of states, or of the ring they pass through        */
-    int64_t host, file; /* of states that live elsewhere                            */
-    int64_t saved;      /* in a checkpoint                                          */
-} optimizer_memory;
-HONE_MUST_CHECK hone_status optimizer_plan(optimizer_memory *out, model *m, registry *plugins,
-                                           const char *name, const json_t *options,
-                                           hone_error *err);
+typedef struct optimizer_setup {
+    const char *name;
+    const json_t *config; /* the plugin's own rows; may be NULL */
+    double weight_decay;
+    uint64_t seed;
+    int64_t paged_bytes;   /* host memory for paged state; 0: half of what is free */
+    const char *paged_dir; /* for what is beyond it */
+} optimizer_setup;
 
-/* States of every parameter of m, filled with their initial value. All borrowed until close. */
-HONE_MUST_CHECK hone_status optimizer_open(optimizer **out, model *m, registry *plugins,
-                                           const char *name, const json_t *options,
-                                           double weight_decay, uint64_t seed, hone_error *err);
+/* What optimizer_open() will allocate; the parameters may be planned only. */
+typedef struct optimizer_memory {
+    int64_t device, host, file; /* bytes of its states, and of the ring paged ones pass through */
+    int64_t saved;              /* in a checkpoint */
+} optimizer_memory;
+HONE_MUST_CHECK hone_status optimizer_plan(optimizer_memory *out, const hone_dev_info *device,
+                                           const param *params, size_t n, registry *plugins,
+                                           const optimizer_setup *how, hone_error *err);
+
+/* States of n parameters, filled with their initial value. Everything is borrowed until
+ * close, what `how` names for the call. */
+HONE_MUST_CHECK hone_status optimizer_open(optimizer **out, ops *device, const param *params,
+                                           size_t n, registry *plugins, const optimizer_setup *how,
+                                           hone_error *err);
 void optimizer_close(optimizer *o);
 json_t *
-optimizer_options_json(const optimizer *o);  /* as parsed, defaults included; new reference */
-int64_t optimizer_bytes(const optimizer *o); /* device bytes of its states */
+optimizer_options_json(const optimizer *o); /* as parsed, defaults included; new reference */
+optimizer_memory optimizer_bytes(const optimizer *o);
 
 /* One update of every parameter; gradients are multiplied by grad_scale first. Queued. */
 HONE_MUST_CHECK hone_status optimizer_step(optimizer *o, int64_t step, double lr, double grad_scale,
                                            hone_error *err);
 
-/* State k of parameter i: where it is, and what it is called. */
-size_t optimizer_state_count(const optimizer *o);
-hone_tensor optimizer_state(const optimizer *o, size_t index, size_t state);
-const char *optimizer_state_name(const optimizer *o, size_t state);
+/* What a checkpoint holds of it: "<parameter>.<state>", and with state in blocks
+ * "<parameter>.<state>.absmax" after it. Reading and writing wait. */
+typedef struct saved_state {
+    uint32_t dtype, rank;
+    int64_t shape[4];
+    uint64_t bytes;
+} saved_state;
+size_t optimizer_saved_count(const optimizer *o);
+HONE_MUST_CHECK hone_status optimizer_saved(const optimizer *o, size_t index, saved_state *out,
+                                            text *name, hone_error *err);
+HONE_MUST_CHECK hone_status optimizer_read(optimizer *o, size_t index, uint64_t at, void *dst,
+                                           uint64_t bytes, hone_error *err);
+HONE_MUST_CHECK hone_status optimizer_write(optimizer *o, size_t index, uint64_t at,
+                                            const void *src, uint64_t bytes, hone_error *err);
 
 /* ------------------------------------------------------------------ folders */
 
@@ -109,7 +129,7 @@ HONE_MUST_CHECK hone_status folder_sweep(const char *dir, hone_error *err);
 
 /* -------------------------------------------------------------- checkpoints */
 
-HONE_MUST_CHECK hone_status checkpoint_save(const char *dir, model *m, const optimizer *opt,
+HONE_MUST_CHECK hone_status checkpoint_save(const char *dir, model *m, optimizer *opt,
                                             const run_state *s, const json_t *identity,
                                             hone_error *err);
 /* The newest complete checkpoint of dir, its step in *step; *step 0: there is none. Damaged
@@ -119,8 +139,8 @@ HONE_MUST_CHECK hone_status checkpoint_find(const char *dir, int64_t *step, hone
 HONE_MUST_CHECK hone_status checkpoint_read(const char *dir, int64_t step, run_state *s,
                                             json_t **identity, hone_error *err);
 /* Parameters, and optimizer states unless opt is NULL, onto the device. */
-HONE_MUST_CHECK hone_status checkpoint_load(const char *dir, int64_t step, model *m,
-                                            const optimizer *opt, hone_error *err);
+HONE_MUST_CHECK hone_status checkpoint_load(const char *dir, int64_t step, model *m, optimizer *opt,
+                                            hone_error *err);
 /* Remove all but the newest `keep` and best_step (0: none). */
 HONE_MUST_CHECK hone_status checkpoint_prune(const char *dir, int64_t keep, int64_t best_step,
                                              hone_error *err);

@@ -85,6 +85,20 @@ static hone_status enter_folder(run *r, int64_t *step, hone_error *err)
     return st;
 }
 
+static hone_status open_optimizer(run *r, hone_error *err)
+{
+    const optimizer_setup how = {
+        .name = r->optimizer_name,
+        .config = r->optimizer_options,
+        .weight_decay = r->o->weight_decay,
+        .seed = (uint64_t)r->o->seed,
+        .paged_bytes = (int64_t)(r->o->paged_memory * (1 << 20)),
+        .paged_dir = r->o->paged_dir ? r->o->paged_dir : r->o->out,
+    };
+    return optimizer_open(&r->opt, model_ops(r->m), model_param(r->m, 0), model_param_count(r->m),
+                          r->plugins, &how, err);
+}
+
 static hone_status run_open(run *r, hone_error *err)
 {
     int64_t step = 0, most;
@@ -108,8 +122,7 @@ static hone_status run_open(run *r, hone_error *err)
     if (!st && r->val)
         st = evaluator_init(&r->eval, r->val, r->o->seq_len, r->o->batch, err);
     if (!st)
-        st = optimizer_open(&r->opt, r->m, r->plugins, r->optimizer_name, r->optimizer_options,
-                            r->o->weight_decay, (uint64_t)r->o->seed, err);
+        st = open_optimizer(r, err);
     if (st)
         return st;
     r->identity = identity_make(r->o, r->optimizer_name, optimizer_options_json(r->opt), r->config,
@@ -142,6 +155,7 @@ static void run_close(run *r)
 
 static void fill_result(const run *r, train_result *out)
 {
+    const optimizer_memory states = optimizer_bytes(r->opt);
     *out = (train_result){
         .steps = r->s.step,
         .epochs = r->s.epoch + (r->s.micro > 0),
@@ -155,7 +169,7 @@ static void fill_result(const run *r, train_result *out)
                                           : "done",
         .seconds = clock_now() - r->started,
         .tokens_per_second = r->passed > 0 ? (double)r->tokens_here / r->passed : 0,
-        .model_bytes = model_bytes(r->m) + optimizer_bytes(r->opt),
+        .model_bytes = model_bytes(r->m) + states.device + states.host,
         .peak_host_bytes = mem_resident_peak(),
     };
 }

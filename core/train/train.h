@@ -37,9 +37,11 @@ typedef struct train_options { /* option rows: train_option_rows, section "train
     int64_t save_every; /* optimizer steps; 0: at every epoch's end                */
     int64_t keep;       /* checkpoints kept besides the best                       */
     int64_t log_every;
-    bool resume;        /* go on from the last checkpoint if there is one (default true) */
-    bool fresh;         /* full only: start from random weights                    */
-    int64_t save_dtype; /* full only: enum "fp32|bf16|fp16"                        */
+    bool resume;           /* go on from the last checkpoint if there is one (default true) */
+    bool fresh;            /* full only: start from random weights                    */
+    int64_t save_dtype;    /* full only: enum "fp32|bf16|fp16"                        */
+    double paged_memory;   /* MiB of host memory for paged state; 0: half of what is free */
+    const char *paged_dir; /* for what is beyond it; NULL: out                    */
 } train_options;
 extern const hone_option train_option_rows[];
 

@@ -3,8 +3,8 @@
  *
  *     check_optimizer PLUGIN.so DEVICE.so [NAME]
  *
- * Its program is valid and uses its states by the order hone/optimizer.h gives, and a
- * hundred steps on a device stay within float32 of the same arithmetic in double. The
+ * Its program is valid and uses its states by the order hone/optimizer.h gives, and, with
+ * its states in float32, a hundred steps on a device stay within float32 of the same arithmetic in double. The
  * reference is written here from the published formula, by name.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -20,25 +20,44 @@ typedef struct reference {
     double p[N], state[HONE_OPTIMIZER_MAX_STATES][N];
 } reference;
 
-/* torch.optim.AdamW: decay first, bias corrections apart, eps outside the root. */
-static void adamw(reference *x, const float *g, double clip, const hone_step_info *info)
+/* torch.optim.AdamW and Adam: decay first, of the parameter or into the gradient; bias
+ * corrections apart, eps outside the root. */
+static void adam_step(reference *x, const float *g, double clip, const hone_step_info *info,
+                      bool decoupled)
 {
     const double b1 = 0.9, b2 = 0.999, eps = 1e-8, t = (double)info->step;
     const double c1 = 1 - pow(b1, t), c2 = 1 - pow(b2, t);
     for (int i = 0; i < N; i++) {
-        const double d = (double)g[i] * clip;
+        double d = (double)g[i] * clip;
         double *m = &x->state[0][i], *v = &x->state[1][i];
-        x->p[i] *= 1 - info->lr * info->weight_decay;
+        if (decoupled)
+            x->p[i] *= 1 - info->lr * info->weight_decay;
+        else
+            d += info->weight_decay * x->p[i];
         *m = b1 * *m + (1 - b1) * d;
         *v = b2 * *v + (1 - b2) * d * d;
         x->p[i] -= info->lr / c1 * *m / (sqrt(*v) / sqrt(c2) + eps);
     }
 }
 
+static void adamw(reference *x, const float *g, double clip, const hone_step_info *info)
+{
+    adam_step(x, g, clip, info, true);
+}
+
+static void adam(reference *x, const float *g, double clip, const hone_step_info *info)
+{
+    adam_step(x, g, clip, info, false);
+}
+
 static const struct {
     const char *name;
     void (*step)(reference *x, const float *g, double clip, const hone_step_info *info);
-} references[] = { { "adamw", adamw } };
+} references[] = { { "adamw", adamw },
+                   { "paged-adamw", adamw },
+                   { "adamw8bit", adamw },
+                   { "adam", adam },
+                   { "paged-adam", adam } };
 
 /* ------------------------------------------------------------------ the test */
 

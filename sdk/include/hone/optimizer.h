@@ -17,16 +17,24 @@ HONE_BEGIN
 
 #define HONE_OPTIMIZER_MAX_STATES 6
 
+/* The program loads and stores a state as float32, whatever its format: the host puts the
+ * conversion around it. Formats are
+ *   f32, bf16, f16
+ *   dynamic8, udynamic8   one byte per element and one float32 per 256: the block-wise
+ *                         dynamic map of Dettmers et al. 2022, signed and unsigned; init >= 0 */
 typedef struct hone_state { /* FROZEN: one tensor per parameter, of its shape */
     char name[24];          /* "m", "v": part of the name in checkpoints      */
-    char format[16];        /* storage: "f32", "bf16"; host applies at load and store */
+    char format[16];        /* storage, one of the above                      */
     uint32_t flags;         /* HONE_STATE_*                                   */
     float init;             /* value before the first step                    */
+    int64_t min_elements;   /* parameters with fewer keep this state as f32   */
 } hone_state;
 
-HONE_STATIC_ASSERT(sizeof(hone_state) == 48, "frozen");
+HONE_STATIC_ASSERT(sizeof(hone_state) == 56, "frozen");
 
-#define HONE_STATE_PAGED 1u /* may live in host memory and be moved ahead of use */
+/* Lives in host memory, and in a file beyond what the user gives of it; the host moves it
+ * to the device ahead of use. All states of an optimizer have the flag, or none. */
+#define HONE_STATE_PAGED 1u
 
 /* The program's buffers, in this order; states follow. */
 #define HONE_OPT_BUF_PARAM 0  /* inout: fp32 master                                  */
