@@ -3,10 +3,11 @@
 #
 #   lora        a LoRA step at about 10 M and 100 M parameters
 #   ops         matrix products and other ops as shares of this machine's own ceilings
-#   cpu         both: what the cpu device is judged by
+#   tokenizer   MB/s of encoding on one core, by tokenizers of three families
+#   cpu         ops and lora: what the cpu device is judged by
 #
-# --peers also runs PyTorch + PEFT on the same folders, alternating with hone, from PyPI in
-# .venv-peers (HONE_PEERS names another).
+# --peers also runs PyTorch + PEFT (lora) and Hugging Face tokenizers (tokenizer) on the same
+# inputs, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
 set -eu
 cd "$(dirname "$0")/.."
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}" # as hone itself sets it
@@ -16,7 +17,7 @@ find_peers() {
     venv=${HONE_PEERS:-.venv-peers}
     [ -x "$venv/bin/python" ] || {
         python3 -m venv "$venv"
-        "$venv/bin/pip" install -q torch transformers peft numpy
+        "$venv/bin/pip" install -q torch transformers peft numpy tokenizers
     }
     peers=$venv/bin/python
 }
@@ -38,13 +39,43 @@ bench_lora() {
     done
 }
 
+bench_tokenizer() {
+    folder=$(mktemp -d /tmp/hone-bench-texts-XXXXXX)
+    trap 'rm -rf "$folder"' EXIT
+    # what every Debian machine has of English, beside our own pages
+    {
+        python3 -c "import pydoc_data.topics as t; print('\\n'.join(t.topics.values()))" || :
+        cat /usr/share/common-licenses/* || :
+        find . -name '*.md' -not -path './build*' -not -path './.venv*' | sort | xargs cat
+    } >"$folder/prose" 2>/dev/null
+    find core plugins sdk -name '*.[ch]' | sort | xargs cat >"$folder/code"
+    build/tests/bench/bench_tokenizer mix 2000000 >"$folder/scripts"
+    families=""
+    for family in gpt2 llama3 qwen2 llama2_legacy mistral_v03; do families="$families tests/golden/tokenizers/$family"; done
+    echo "== encoding, one core, warm"
+    if [ -n "$peers" ]; then
+        # shellcheck disable=SC2086
+        "$peers" tools/bench/peer_tokenizers.py build/tests/bench/bench_tokenizer 3 $families -- \
+            "$folder/prose" "$folder/code" "$folder/scripts"
+        return
+    fi
+    for family in $families; do
+        for name in prose code scripts; do
+            for size in 4096 0; do
+                printf '%-14s %-8s %5s  ' "${family##*/}" "$name" "$size"
+                build/tests/bench/bench_tokenizer run "$family" "$folder/$name" "$size" 5
+            done
+        done
+    done
+}
+
 parts=""
 for word in "$@"; do
     case "$word" in
     --peers) find_peers ;;
-    lora | ops) parts="$parts $word" ;;
+    lora | ops | tokenizer) parts="$parts $word" ;;
     cpu) parts="$parts ops lora" ;;
-    *) echo "bench: $word is no part: lora, ops, cpu, --peers" >&2; exit 2 ;;
+    *) echo "bench: $word is no part: lora, ops, tokenizer, cpu, --peers" >&2; exit 2 ;;
     esac
 done
-for part in ${parts:-ops lora}; do "bench_$part"; done
+for part in ${parts:-ops lora tokenizer}; do "bench_$part"; done

@@ -59,6 +59,11 @@ const dataset_shape *dataset_shape_of(const json_t *row);
 /* "input_ids; messages; instruction + output; ..." */
 void dataset_shapes_list(text *out, bool csv_only);
 
+const char *json_type_name(const json_t *v); /* "a string"; "missing" for NULL */
+/* The turns of a list, to s. key: what the row calls it; learn: answers are learned at all. */
+HONE_MUST_CHECK hone_status turns_add(sample *s, const json_t *list, const char *key, bool learn,
+                                      unused_keys *unused, hone_error *err);
+
 /* ------------------------------------------------------------------- reader */
 
 typedef struct dataset_reader {

@@ -3,8 +3,10 @@
  *
  *   tokenizer.c          open and close, the files beside it, what callers ask
  *   tokenizer_json.c     tokenizer.json: model and added tokens
+ *   tokenizer_nul.c      ... and the character that JSON libraries cannot hold
  *   tokenizer_parts.c    ... its normalizers, pre-tokenizers, decoders, post-processors
  *   tokenizer_spm.c      tokenizer.model
+ *   tokenizer_spm_read.c ... its message
  *   tokenizer_vocab.c    pieces and merges as hash tables, spellings as a trie
  *   tokenizer_unicode.c  classes of code points, the byte alphabet
  *   tokenizer_regex.c    patterns in the dialect of the published files, over PCRE2
@@ -17,6 +19,7 @@
  *   tokenizer_losses.c   ... what of the text they do not say
  *   tokenizer_decode.c   ids to text, whole and streamed
  *   tokenizer_train.c    a byte-level BPE from texts
+ *   tokenizer_train_files.c  ... and its files
  *
  * Two domains. A model whose last pre-tokenizer is ByteLevel works on bytes here
  * ("raw"): its pieces are turned back from the printable alphabet at load. Any
@@ -28,6 +31,8 @@
 #define CORE_DATA_TOKENIZER_IMPL_H
 
 #include "core/data/data.h"
+#include "core/data/tokenizer_unicode.h"
+#include "core/data/tokenizer_vocab.h"
 
 #include <pthread.h>
 
@@ -35,192 +40,6 @@
 #define TOKENIZER_MAX_FILE ((size_t)512 << 20) /* bytes of tokenizer.json or .model       */
 #define VIRTUAL_FIRST TOKENIZER_MAX_IDS        /* ids of characters without a piece: see spm  */
 #define META_MARK "\xe2\x96\x81"               /* U+2581, the SentencePiece space: 3 bytes */
-
-/* ------------------------------------------------------------------ code points */
-
-#define UC_LETTER 1u   /* \p{L} */
-#define UC_NUMBER 2u   /* \p{N} */
-#define UC_SPACE 4u    /* White_Space */
-#define UC_WORD 8u     /* \w as Rust's regex has it */
-#define UC_NUMERIC 16u /* char::is_numeric of Rust */
-#define UC_NEWLINE 32u /* CR, LF */
-
-#define UC_FLAT 0x40000u /* code points with a row of their own; above: see uc_class */
-extern uint8_t uc_flags[UC_FLAT];
-
-void uc_init(void); /* fills uc_flags once; every open calls it [any] */
-uint32_t uc_class_far(uint32_t cp);
-
-static inline uint32_t uc_class(uint32_t cp)
-{
-    return cp < UC_FLAT ? uc_flags[cp] : uc_class_far(cp);
-}
-
-/* The code point at p of well-formed UTF-8, and its length. */
-static inline uint32_t uc_get(const char *p, size_t *len)
-{
-    const uint8_t *u = (const uint8_t *)p;
-    if (u[0] < 0x80) {
-        *len = 1;
-        return u[0];
-    }
-    if (u[0] < 0xe0) {
-        *len = 2;
-        return (uint32_t)(u[0] & 0x1f) << 6 | (u[1] & 0x3f);
-    }
-    if (u[0] < 0xf0) {
-        *len = 3;
-        return (uint32_t)(u[0] & 0x0f) << 12 | (uint32_t)(u[1] & 0x3f) << 6 | (u[2] & 0x3f);
-    }
-    *len = 4;
-    return (uint32_t)(u[0] & 0x07) << 18 | (uint32_t)(u[1] & 0x3f) << 12 |
-           (uint32_t)(u[2] & 0x3f) << 6 | (u[3] & 0x3f);
-}
-
-static inline size_t uc_len(char lead) /* bytes of the code point that starts with lead */
-{
-    const uint8_t u = (uint8_t)lead;
-    return u < 0x80 ? 1 : u < 0xe0 ? 2 : u < 0xf0 ? 3 : 4;
-}
-
-/* What the classes have gained since Unicode 14. */
-typedef struct uc_row {
-    char category[3]; /* "Lu", "M", ... */
-    uint32_t lo, hi;
-} uc_row;
-extern const uc_row uc_newer[];
-extern const size_t uc_n_newer;
-
-/* The GPT-2 alphabet: a printable code point for every byte, and back (-1: not of it). */
-uint32_t byte_to_char(uint8_t b);
-int32_t char_to_byte(uint32_t cp);
-uint32_t uc_lower(uint32_t cp); /* simple lower case */
-
-/* Bytes of the well-formed sequence at p, or 0: then *bad is how many bytes U+FFFD stands
- * for (the longest start of a well-formed one, at least 1) and *cut (may be NULL)
- * whether the text ended too early. */
-size_t utf8_sequence(const char *p, size_t n, size_t *bad, bool *cut);
-
-/* The bytes that a string in the alphabet stands for; any other string as it is. */
-void text_add_raw(text *out, const char *p, size_t n);
-/* Piece in that alphabet to bytes, at most n of them, into out; -1 when a character
- * is not of the alphabet. */
-int64_t alphabet_to_bytes(const char *p, size_t n, char *out);
-
-/* -------------------------------------------------------- pieces, merges, tries */
-
-/* Text from outside for a message: at most 60 bytes, on one line. */
-typedef struct quote {
-    char s[260];
-} quote;
-quote quoted(const char *p, size_t n);
-quote quoted_s(const char *s); /* s: NUL-terminated */
-
-uint64_t hash_bytes(const char *p, size_t n);
-
-/* A piece's bytes are named by their place in the arena: as the file spells it, and
- * in the model's domain (the same bytes unless the domain is raw). */
-typedef struct piece {
-    uint32_t at, n;
-    uint32_t at_raw, n_raw;
-    bool used;    /* the id has a piece */
-    bool mapped;  /* raw domain: every character is of the byte alphabet */
-    bool special; /* left out by decoding when asked */
-    bool byte;    /* <0xHH>: stands for one byte of text that has no piece */
-} piece;
-
-typedef struct piece_map { /* strings to ids; keys are in the arena */
-    int32_t *slot;         /* owned; -1: free */
-    size_t mask;
-} piece_map;
-
-typedef struct merge_slot {
-    uint64_t key;  /* left id << 32 | right id; UINT64_MAX: free */
-    uint32_t rank; /* smaller merges first */
-    int32_t id;    /* what the two become */
-} merge_slot;
-
-typedef struct merge_map {
-    merge_slot *slot; /* owned */
-    size_t mask;
-} merge_map;
-
-static inline uint64_t merge_key(int32_t left, int32_t right)
-{
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-
-static inline size_t merge_hash(uint64_t key)
-{
-    key *= 0x9e3779b97f4a7c15u;
-    return (size_t)(key ^ key >> 32);
-}
-
-static inline const merge_slot *merge_find(const merge_map *m, int32_t left, int32_t right)
-{
-    const uint64_t key = merge_key(left, right);
-    size_t i = merge_hash(key);
-    for (;; i++) {
-        const merge_slot *s = m->slot + (i & m->mask);
-        if (s->key == key)
-            return s;
-        if (s->key == UINT64_MAX)
-            return NULL;
-    }
-}
-
-/* Room for n merges; put replaces an equal pair. */
-HONE_MUST_CHECK bool merge_map_init(merge_map *m, size_t n);
-void merge_put(merge_map *m, int32_t left, int32_t right, uint32_t rank, int32_t id);
-
-/* Which characters stand side by side inside a piece that a merge makes. Where two do
- * not, nothing ever merges across, and a word may be cut there. A space and the space mark
- * count as one. far may say yes for characters that do not join; then nothing is cut. */
-#define JOIN_BITS 18
-typedef struct joins {
-    uint64_t near[128][2]; /* ASCII: bit of the second in the row of the first */
-    uint64_t *far;         /* owned: 1 << JOIN_BITS bits, by hash */
-} joins;
-HONE_MUST_CHECK bool joins_init(joins *j);
-void joins_add(joins *j, const char *p, size_t n); /* a piece, UTF-8 */
-
-static inline uint32_t join_unit(uint32_t cp)
-{
-    return cp == 0x2581 ? ' ' : cp;
-}
-
-static inline size_t join_hash(uint32_t x, uint32_t y)
-{
-    const uint64_t key = ((uint64_t)x << 32 | y) * 0x9e3779b97f4a7c15u;
-    return (size_t)(key >> (64 - JOIN_BITS));
-}
-
-static inline bool joined(const joins *j, uint32_t x, uint32_t y) /* of join_unit()s */
-{
-    size_t h;
-    if ((x | y) < 128)
-        return j->near[x][y >> 6] >> (y & 63) & 1;
-    h = join_hash(x, y);
-    return j->far[h >> 6] >> (h & 63) & 1;
-}
-
-typedef struct trie_node {
-    uint32_t child, next; /* first child, next sibling; 0: none */
-    int32_t id;           /* pattern that ends here, or -1 */
-    uint8_t byte;
-} trie_node;
-
-typedef struct trie {
-    trie_node *node; /* owned; node[0] is the root */
-    size_t n, cap;
-    uint32_t root[256]; /* child of the root by byte; 0: none */
-} trie;
-
-/* Of equal patterns the first stays. */
-HONE_MUST_CHECK bool trie_add(trie *t, const char *p, size_t n, int32_t id);
-/* The leftmost, then longest, pattern in p[from..n): its id, place and length, or -1. */
-int32_t trie_find(const trie *t, const char *p, size_t n, size_t from, size_t *at, size_t *len);
-void trie_finish(trie *t);
 
 /* ------------------------------------------------------------------- components */
 
@@ -558,6 +377,10 @@ const char *piece_raw(const tokenizer *t, int32_t id, size_t *n);
  * memory. JSON's \u0000 stands in it as a NUL. */
 char *json_plain(const tokenizer *t, const json_t *s, size_t *n);
 char *text_plain(const tokenizer *t, const char *s, size_t n, size_t *n_out);
+/* A stand-in for U+0000 that (p, n) does not have; false: there is none. */
+bool nul_choose(char nul[5], const char *p, size_t n);
+/* (p, n) with the stand-in for every \u0000. */
+void nul_hide(const char *nul, const char *p, size_t n, text *out);
 
 /* An object whose keys are all among `keys` (separated by spaces) or "type"; others are refused
  * by name, unless they are null. what: names the object in the message. */

@@ -11,7 +11,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/data/tokenizer_impl.h"
+#include "core/data/tokenizer_train.h"
 
 #include <stdlib.h>
 
@@ -33,10 +33,6 @@ typedef struct candidate { /* of the heap; stale when its count is not the pair'
     uint32_t pair;
 } candidate;
 
-typedef struct made_piece {
-    int32_t left, right, id;
-} made_piece;
-
 typedef struct trainer {
     /* distinct words: bytes in `bytes`, found by slot */
     text bytes;
@@ -57,20 +53,17 @@ typedef struct trainer {
     uint32_t *touched; /* owned: pairs that became more frequent by the merge under way */
     size_t n_touched, cap_touched;
 
-    made_piece *made; /* owned */
-    size_t n_made, cap_made;
-    text *pieces; /* owned: bytes of id i */
-    int64_t n_pieces;
+    trained out; /* owned: its arrays */
+    size_t cap_made;
     int32_t *piece_slot; /* owned: ids by the hash of their bytes, -1 free */
     size_t piece_mask;
-    size_t n_special;
 } trainer;
 
 /* ----------------------------------------------------------------------------- words */
 
 static bool words_grow(trainer *t)
 {
-    const size_t size = t->slot ? 2 * (t->mask + 1) : (size_t)1 << 16;
+    const size_t size = t->slot ? 2 * (t->mask + 1) : (size_t)1 << 10;
     uint32_t *slot = mem_new(size, sizeof *slot);
     size_t i, k;
     if (!slot)
@@ -129,7 +122,7 @@ static hone_status count_text(trainer *t, hone_str s, size_t index, hone_error *
 
 static bool pairs_grow(trainer *t)
 {
-    const size_t size = t->pair_slot ? 2 * (t->pair_mask + 1) : (size_t)1 << 16;
+    const size_t size = t->pair_slot ? 2 * (t->pair_mask + 1) : (size_t)1 << 10;
     uint32_t *slot = mem_new(size, sizeof *slot);
     size_t i, k;
     if (!slot)
@@ -243,7 +236,7 @@ static int32_t byte_id(const trainer *t, uint8_t b)
     const uint32_t mine = byte_to_char(b);
     for (c = 0; c < 256; c++)
         k += byte_to_char((uint8_t)c) < mine;
-    return (int32_t)(t->n_special + k);
+    return (int32_t)(t->out.n_special + k);
 }
 
 static bool start_words(trainer *t)
@@ -296,7 +289,7 @@ static int32_t *piece_place(const trainer *t, const char *p, size_t n)
 {
     size_t k = (size_t)hash_bytes(p, n) & t->piece_mask;
     for (; t->piece_slot[k] >= 0; k = (k + 1) & t->piece_mask) {
-        const text *have = t->pieces + t->piece_slot[k];
+        const text *have = t->out.pieces + t->piece_slot[k];
         if (have->n == n && memcmp(have->p, p, n) == 0)
             break;
     }
@@ -324,21 +317,22 @@ static bool merge_best(trainer *t, bool *more)
     } while (best.count != p->count || p->count <= 0);
     left = (int32_t)(p->key >> 32);
     right = (int32_t)(uint32_t)p->key;
-    text_add(&joined, t->pieces[left].p, t->pieces[left].n);
-    text_add(&joined, t->pieces[right].p, t->pieces[right].n);
-    if (joined.failed || !mem_grow(&t->made, &t->cap_made, t->n_made + 1, sizeof *t->made)) {
+    text_add(&joined, t->out.pieces[left].p, t->out.pieces[left].n);
+    text_add(&joined, t->out.pieces[right].p, t->out.pieces[right].n);
+    if (joined.failed ||
+        !mem_grow(&t->out.made, &t->cap_made, t->out.n_made + 1, sizeof *t->out.made)) {
         text_finish(&joined);
         return false;
     }
     place = piece_place(t, joined.p, joined.n);
     id = *place;
     if (id < 0) { /* the same text may have been made of other halves before */
-        id = *place = (int32_t)t->n_pieces;
-        t->pieces[t->n_pieces++] = joined;
+        id = *place = (int32_t)t->out.n_pieces;
+        t->out.pieces[t->out.n_pieces++] = joined;
     } else {
         text_finish(&joined);
     }
-    t->made[t->n_made++] = (made_piece){ left, right, id };
+    t->out.made[t->out.n_made++] = (made_piece){ left, right, id };
     words = p->words; /* merging moves t->pairs */
     n = p->n;
     *p = (pair_row){ .key = p->key };
@@ -354,129 +348,6 @@ static bool merge_best(trainer *t, bool *more)
     return true;
 }
 
-/* ------------------------------------------------------------------------------ files */
-
-static json_t *piece_json(const trainer *t, int64_t id)
-{
-    text s = { 0 };
-    json_t *out;
-    size_t i;
-    if (id < (int64_t)t->n_special) {
-        text_add(&s, t->pieces[id].p, t->pieces[id].n);
-    } else {
-        for (i = 0; i < t->pieces[id].n; i++) {
-            char buf[4];
-            text_add(&s, buf, utf8_put(byte_to_char((uint8_t)t->pieces[id].p[i]), buf));
-        }
-    }
-    out = s.failed ? NULL : json_stringn(s.p ? s.p : "", s.n);
-    text_finish(&s);
-    return out;
-}
-
-static json_t *byte_level_json(void)
-{
-    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
-                     "trim_offsets", 1, "use_regex", 1);
-}
-
-static json_t *model_json(const trainer *t)
-{
-    json_t *vocab = json_object(), *merges = json_array();
-    int64_t id;
-    size_t i;
-    bool ok = vocab && merges;
-    for (id = 0; ok && id < t->n_pieces; id++) {
-        json_t *name = piece_json(t, id);
-        ok = name && json_object_set_new(vocab, json_string_value(name), json_integer(id)) == 0;
-        json_decref(name);
-    }
-    for (i = 0; ok && i < t->n_made; i++) {
-        json_t *left = piece_json(t, t->made[i].left), *right = piece_json(t, t->made[i].right);
-        ok = left && right &&
-             json_array_append_new(merges, json_sprintf("%s %s", json_string_value(left),
-                                                        json_string_value(right))) == 0;
-        json_decref(left);
-        json_decref(right);
-    }
-    if (!ok) {
-        json_decref(vocab);
-        json_decref(merges);
-        return NULL;
-    }
-    return json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout",
-                     "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
-                     "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab, "merges", merges);
-}
-
-static json_t *added_json(const trainer *t, bool by_id)
-{
-    json_t *out = by_id ? json_object() : json_array();
-    size_t i;
-    for (i = 0; out && i < t->n_special; i++) {
-        json_t *a =
-            json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", t->pieces[i].p, "single_word", 0,
-                      "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1);
-        char key[24];
-        (void)snprintf(key, sizeof key, "%zu", i);
-        if (!by_id && a)
-            (void)json_object_set_new(a, "id", json_integer((json_int_t)i));
-        if (!a || (by_id ? json_object_set_new(out, key, a) : json_array_append_new(out, a))) {
-            json_decref(out);
-            return NULL;
-        }
-    }
-    return out;
-}
-
-static json_t *tokenizer_json(const trainer *t)
-{
-    return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0",
-                     "truncation", "padding", "added_tokens", added_json(t, false), "normalizer",
-                     "pre_tokenizer", byte_level_json(), "post_processor", "decoder",
-                     byte_level_json(), "model", model_json(t));
-}
-
-/* What a special token of this name is for. */
-static const struct {
-    const char *name, *key;
-} uses[] = {
-    { "<s>", "bos_token" },
-    { "<|bos|>", "bos_token" },
-    { "<|begin_of_text|>", "bos_token" },
-    { "</s>", "eos_token" },
-    { "<|eos|>", "eos_token" },
-    { "<|end_of_text|>", "eos_token" },
-    { "<|endoftext|>", "eos_token" },
-    { "<pad>", "pad_token" },
-    { "<|pad|>", "pad_token" },
-    { "<unk>", "unk_token" },
-};
-
-static json_t *config_json(const trainer *t)
-{
-    json_t *out =
-        json_pack("{s:s, s:b, s:o}", "tokenizer_class", "PreTrainedTokenizerFast",
-                  "clean_up_tokenization_spaces", 0, "added_tokens_decoder", added_json(t, true));
-    size_t i, k;
-    for (i = 0; out && i < t->n_special; i++)
-        for (k = 0; k < sizeof uses / sizeof uses[0]; k++)
-            if (strcmp(uses[k].name, t->pieces[i].p) == 0 && !json_object_get(out, uses[k].key))
-                (void)json_object_set_new(out, uses[k].key, json_string(uses[k].name));
-    return out;
-}
-
-static hone_status write_json(json_t *root, const char *dir, const char *name, hone_error *err)
-{
-    char *path = path_join(dir, name);
-    hone_status status = path && root
-                             ? json_write(root, path, err)
-                             : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for %s", dir, name);
-    json_decref(root);
-    free(path);
-    return status;
-}
-
 /* -------------------------------------------------------------------------------- whole */
 
 static void trainer_finish(trainer *t)
@@ -484,8 +355,8 @@ static void trainer_finish(trainer *t)
     size_t i;
     for (i = 0; i < t->n_pairs; i++)
         free(t->pairs[i].words);
-    for (i = 0; t->pieces && i < (size_t)t->n_pieces; i++)
-        text_finish(t->pieces + i);
+    for (i = 0; t->out.pieces && i < (size_t)t->out.n_pieces; i++)
+        text_finish(t->out.pieces + i);
     text_finish(&t->bytes);
     free(t->words);
     free(t->byte_at);
@@ -495,8 +366,8 @@ static void trainer_finish(trainer *t)
     free(t->pair_slot);
     free(t->heap);
     free(t->touched);
-    free(t->made);
-    free(t->pieces);
+    free(t->out.made);
+    free(t->out.pieces);
     free(t->piece_slot);
 }
 
@@ -525,20 +396,20 @@ static bool start_pieces(trainer *t, const char *const *special, size_t n_specia
     size_t i, size = 1024;
     while (size < 2 * (size_t)n_vocab)
         size *= 2;
-    t->pieces = mem_new((size_t)n_vocab, sizeof *t->pieces);
+    t->out.pieces = mem_new((size_t)n_vocab, sizeof *t->out.pieces);
     t->piece_slot = malloc(size * sizeof *t->piece_slot);
-    if (!t->pieces || !t->piece_slot)
+    if (!t->out.pieces || !t->piece_slot)
         return false;
     memset(t->piece_slot, 0xff, size * sizeof *t->piece_slot);
     t->piece_mask = size - 1;
-    t->n_special = n_special;
-    t->n_pieces = (int64_t)n_special + 256;
+    t->out.n_special = n_special;
+    t->out.n_pieces = (int64_t)n_special + 256;
     for (i = 0; i < n_special; i++)
-        text_puts(t->pieces + i, special[i]);
+        text_puts(t->out.pieces + i, special[i]);
     for (i = 0; i < 256; i++)
-        text_putc(t->pieces + byte_id(t, (uint8_t)i), (char)(uint8_t)i);
-    for (i = 0; i < (size_t)t->n_pieces; i++) {
-        const text *p = t->pieces + i;
+        text_putc(t->out.pieces + byte_id(t, (uint8_t)i), (char)(uint8_t)i);
+    for (i = 0; i < (size_t)t->out.n_pieces; i++) {
+        const text *p = t->out.pieces + i;
         if (p->failed)
             return false;
         if (i >= n_special)
@@ -564,25 +435,23 @@ hone_status tokenizer_train(const char *dir, const hone_str *texts, size_t n_tex
                            t.n_words);
         goto out;
     }
-    while (t.n_pieces < n_vocab && more) {
+    while (t.out.n_pieces < n_vocab && more) {
         if (!merge_best(&t, &more)) {
-            status =
-                hone_fail(err, HONE_ERR_NOMEM, "no memory for pair %zu of the tokenizer", t.n_made);
+            status = hone_fail(err, HONE_ERR_NOMEM, "no memory for pair %zu of the tokenizer",
+                               t.out.n_made);
             goto out;
         }
     }
-    if (t.n_pieces < n_vocab) {
+    if (t.out.n_pieces < n_vocab) {
         status = hone_fail(
             err, HONE_ERR_ARG,
             "the texts give %lld pieces, not the %lld asked for: give more text or ask for fewer",
-            (long long)t.n_pieces, (long long)n_vocab);
+            (long long)t.out.n_pieces, (long long)n_vocab);
         goto out;
     }
     status = dir_make(dir, err);
     if (!status)
-        status = write_json(tokenizer_json(&t), dir, "tokenizer.json", err);
-    if (!status)
-        status = write_json(config_json(&t), dir, "tokenizer_config.json", err);
+        status = trained_write(&t.out, dir, err);
 out:
     trainer_finish(&t);
     return status;
