@@ -188,6 +188,16 @@ static void test_tokenizer__unknown_characters_fall_back_or_fuse(void)
     CHECK_STR(of(t, "xya"), "<unk>|a");
     CHECK_STR(places(t, "xya", 3), "0-2 2-3");
     tokenizer_close(t);
+    r.pre = BYTE_LEVEL; /* its units are bytes, unknown ones too */
+    t = make(&r);
+    CHECK_STR(of(t, "xyaz"), "<unk>|a|<unk>");
+    tokenizer_close(t);
+    r.model = "\"unk_token\":\"<unk>\",";
+    t = make(&r);
+    CHECK_STR(of(t, "xya"), "<unk>|<unk>|a");
+    CHECK_STR(places(t, "xya", 3), "0-1 1-2 2-3");
+    tokenizer_close(t);
+    r.pre = NULL;
     r.model = NULL;
     t = make(&r);
     CHECK_STR(of(t, "xay"), "a"); /* nothing to stand for them: as the original does */

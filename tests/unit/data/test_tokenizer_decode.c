@@ -78,6 +78,36 @@ static void test_tokenizer__byte_level_stream_waits_for_whole_characters(void)
     tokenizer_close(t);
 }
 
+static void test_tokenizer__metaspace_drops_the_mark_of_the_first(void)
+{
+    static const struct {
+        const char *scheme, *want;
+    } cases[] = { { "always", "hi hi" }, { "first", "hi hi" }, { "never", " hi hi" } };
+    size_t i, k;
+    for (i = 0; i < 3; i++) {
+        char decoder[160];
+        const recipe r = { .vocab = "\"\xe2\x96\x81hi\":0,\"x\":1", .decoder = decoder };
+        static const int32_t ids[] = { 0, 0 };
+        token_stream s = { 0 };
+        text out = { 0 };
+        hone_error err = { 0 };
+        tokenizer *t;
+        (void)snprintf(decoder, sizeof decoder,
+                       "{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\","
+                       "\"prepend_scheme\":\"%s\",\"split\":true}",
+                       cases[i].scheme);
+        t = make(&r);
+        CHECK_STR(decoded(t, ids, 2, false), cases[i].want);
+        for (k = 0; k < 2; k++)
+            CHECK_OK(token_stream_push(t, &s, ids[k], false, &out, &err), err);
+        CHECK_OK(token_stream_end(t, &s, false, &out, &err), err);
+        CHECK_STR(out.p, cases[i].want);
+        token_stream_finish(&s);
+        text_finish(&out);
+        tokenizer_close(t);
+    }
+}
+
 static void test_tokenizer__without_decoder_pieces_stand_apart(void)
 {
     const recipe r = { .vocab = "\"a\":0,\"b\":1" };
@@ -90,6 +120,7 @@ int main(void)
 {
     RUN(test_tokenizer__llama_decoding_and_its_stream);
     RUN(test_tokenizer__byte_level_stream_waits_for_whole_characters);
+    RUN(test_tokenizer__metaspace_drops_the_mark_of_the_first);
     RUN(test_tokenizer__without_decoder_pieces_stand_apart);
     return TEST_EXIT();
 }

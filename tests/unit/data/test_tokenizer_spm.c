@@ -6,6 +6,8 @@
  */
 #include "tokenizer_fixture.h"
 
+#include <unistd.h>
+
 #define MARK "\xe2\x96\x81"
 
 #define NORMAL 1
@@ -57,7 +59,8 @@ static void put_piece(text *out, const char *piece, float score, uint64_t type)
     text m = { 0 };
     put_bytes(&m, 1, piece, strlen(piece));
     put_float(&m, 2, score);
-    if (type != NORMAL) /* what a field that is missing means */
+    put_number(&m, 9, BYTE); /* a field that nobody knows */
+    if (type != NORMAL)      /* what a field that is missing means */
         put_number(&m, 3, type);
     put_message(out, 1, &m);
 }
@@ -185,6 +188,70 @@ static void test_tokenizer_spm__byte_fallback_spells_what_has_no_piece(void)
     t = NULL;
     CHECK_INT(tokenizer_from_spm(&t, m.p, m.n, &err), HONE_ERR_FORMAT);
     CHECK_STR(err.message, "tokenizer.model: byte_fallback, but no piece <0xFF>");
+    text_finish(&m);
+}
+
+/* ------------------------------------------------------------ with tokenizer_config.json */
+
+static hone_status open_with(tokenizer **t, const char *dir, const char *config, hone_error *err)
+{
+    char *path = path_join(dir, "tokenizer_config.json");
+    CHECK_OK(file_write(path, config, strlen(config), err), *err);
+    free(path);
+    return tokenizer_open(t, dir, err);
+}
+
+static void test_tokenizer_spm__the_config_adds_tokens_and_names(void)
+{
+    static const struct {
+        const char *config, *message;
+    } bad[] = {
+        { "{\"added_tokens_decoder\":{\"12\":{\"content\":\"<x>\"}}}",
+          "added token \"<x>\" has id 12 where 10 comes next: the vocabulary has a hole" },
+        { "{\"added_tokens_decoder\":{\"3\":{\"content\":\"<x>\"}}}",
+          "added_tokens_decoder 3 is \"<x>\", but \"" MARK "a\" in tokenizer.model" },
+        { "{\"added_tokens_decoder\":{\"ten\":{\"content\":\"<x>\"}}}", "\"ten\" is no id" },
+        { "{\"added_tokens_decoder\":{\"-1\":{\"content\":\"<x>\"}}}", "\"-1\" is no id" },
+        { "{\"added_tokens_decoder\":{\"10\":{}}}", "added_tokens_decoder 10 has no content" },
+        { "{\"bos_token\":\"<x>\"}", "bos_token \"<x>\" is not in the vocabulary" },
+    };
+    char dir[] = "/tmp/hone_spm_XXXXXX";
+    char *path;
+    text m = { 0 };
+    tokenizer *t = NULL;
+    hone_error err = { 0 };
+    size_t i;
+    CHECK(mkdtemp(dir));
+    path = path_join(dir, "tokenizer.model");
+    put_model(&m, usual, N_USUAL, 0, 0);
+    CHECK_OK(file_write(path, m.p, m.n, &err), err);
+    CHECK_OK(open_with(&t, dir,
+                       "{\"add_bos_token\":false,\"add_eos_token\":true,\"pad_token\":\"<y>\","
+                       "\"added_tokens_decoder\":{\"11\":{\"content\":\"<y>\",\"lstrip\":true},"
+                       "\"10\":{\"content\":\"<x>\",\"special\":true},"
+                       "\"1\":{\"content\":\"<s>\",\"special\":true}}}",
+                       &err),
+             err);
+    CHECK_INT(tokenizer_size(t), 12);
+    CHECK_INT(tokenizer_pad(t), 11);
+    CHECK(tokenizer_is_special(t, 10));
+    CHECK(!tokenizer_adds_bos(t));
+    CHECK_STR(of(t, "a<x>a <y>"), MARK "a|<x>|a|<y>"); /* not "legacy": no mark behind <x> */
+    CHECK_STR(pieces(t, "a", 1, ENCODE_ADD), MARK "a|</s>");
+    tokenizer_close(t);
+    t = NULL;
+    CHECK_OK(open_with(&t, dir, "{\"legacy\":true}", &err), err);
+    CHECK_STR(of(t, "a</s>a"), MARK "a|</s>|" MARK "a");
+    tokenizer_close(t);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        t = NULL;
+        err = (hone_error){ 0 };
+        CHECK_INT(open_with(&t, dir, bad[i].config, &err), HONE_ERR_FORMAT);
+        CHECK_HAS(err.message, bad[i].message);
+        CHECK(!t);
+    }
+    CHECK_OK(dir_remove(dir, &err), err);
+    free(path);
     text_finish(&m);
 }
 
@@ -321,6 +388,7 @@ int main(void)
     RUN(test_tokenizer_spm__flags_are_applied);
     RUN(test_tokenizer_spm__user_defined_pieces_are_taken_whole);
     RUN(test_tokenizer_spm__byte_fallback_spells_what_has_no_piece);
+    RUN(test_tokenizer_spm__the_config_adds_tokens_and_names);
     RUN(test_tokenizer_spm__a_file_cut_anywhere_opens_never_or_whole);
     RUN(test_tokenizer_spm__messages_that_lie_are_refused);
     RUN(test_tokenizer_spm__models_of_another_kind_are_refused);
