@@ -194,7 +194,8 @@ hone_status compose_linear(ops *o, const hone_linear_args *a, hone_error *err)
             f = &o->format[i];
     if (f && f->decode)
         return packed(o, a, f, err);
-    if (!f && strcmp(format, "fp32") != 0)
+    if (!f && (a->w->n_planes != 1 || a->w->plane[0].rank != 2 ||
+               a->w->plane[0].dtype > HONE_BF16)) /* not a plain matrix either */
         return hone_fail(
             err, HONE_ERR_UNSUPPORTED,
             "linear: the device has no kernel for weights in %s and nothing decodes them", format);

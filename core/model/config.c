@@ -348,6 +348,22 @@ static hone_status set_sizes(llama_config *c, const fields *f, const struct fami
     return HONE_OK;
 }
 
+/* "hone_quantization": { "format": "nf4" }, as model_save_stored() writes it. */
+static hone_status read_stored(llama_config *c, const json_t *root, const char *file,
+                               hone_error *err)
+{
+    const json_t *q = member(root, "hone_quantization");
+    const char *format = json_string_value(json_object_get(q, "format"));
+    if (!q)
+        return HONE_OK;
+    if (!format || !*format || strlen(format) > 64)
+        return hone_fail(err, HONE_ERR_FORMAT,
+                         "%s: hone_quantization has no \"format\", the name of a weight format",
+                         file);
+    c->stored_format = mem_strdup(format);
+    return c->stored_format ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", file);
+}
+
 hone_status llama_config_parse(llama_config *out, const json_t *root, const char *file,
                                hone_error *err)
 {
@@ -392,6 +408,9 @@ hone_status llama_config_parse(llama_config *out, const json_t *root, const char
     if (!dtype)
         dtype = json_string_value(member(root, "dtype"));
     c.torch_dtype = mem_strdup(dtype);
+    st = read_stored(&c, root, file, err);
+    if (st != HONE_OK)
+        goto out;
     if (dtype && !c.torch_dtype) {
         st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", file);
         goto out;
@@ -422,6 +441,7 @@ void llama_config_finish(llama_config *c)
     if (!c)
         return;
     free(c->torch_dtype);
+    free(c->stored_format);
     free(c->windowed);
     *c = (llama_config){ 0 };
 }

@@ -256,7 +256,9 @@ hone_status forward_blocks(model *m, const pass *p, hone_error *err)
 {
     const int64_t layers = m->c.layers, channels = m->c.dim[DIM_C];
     hone_tensor x = arena_2d(m, m->arena.block[0].x, p->n, channels);
-    hone_status st = ops_gather_rows(m->o, x, weight_at(m, 0, W_EMBED)->value, p->ids, err);
+    const weight *embed = weight_at(m, 0, W_EMBED);
+    hone_status st =
+        ops_gather_rows(m->o, x, embed->value.buf ? embed->value : embed->w.plane[0], p->ids, err);
     for (int64_t l = 0; l < layers && st == HONE_OK; l++) {
         const hone_tensor mid = arena_2d(m, m->arena.block[l].mid, p->n, channels);
         const slot after = l + 1 < layers ? m->arena.block[l + 1].x : m->arena.last_x;

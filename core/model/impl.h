@@ -32,7 +32,8 @@ typedef struct lora {
 typedef struct weight {
     hone_buf buf;      /* owned; 0 when the value lies in model.values, and before loading */
     uint64_t bytes;    /* of it, as planned                            */
-    hone_weight w;     /* planes; for vectors and dense float32: plane[0] is value */
+    uint32_t dense;    /* type of plane[0] where it is the plain matrix or vector; 0: packed */
+    hone_weight w;     /* planes; float32: plane[0] is value; a parameter's may be its copy */
     hone_tensor value; /* float32 (rows, cols) or (rows); buf 0 when stored otherwise */
     hone_tensor grad;  /* of the same shape; buf 0 when frozen */
     lora *lora;        /* owned; NULL: none */
@@ -103,6 +104,7 @@ struct model {
     bool fresh;
     llama_config c;
     int32_t train; /* TRAIN_* */
+    bool stale;    /* parameters changed: their copies are to be made again */
     uint64_t seed;
     int64_t capacity;      /* N at most */
     int64_t max_sequences; /* of a batch */
@@ -182,6 +184,8 @@ HONE_MUST_CHECK hone_status weights_plan(model *m, hone_error *err);
 /* Fill m->weights from dir, or at random: fresh. Weights that train have their value. */
 HONE_MUST_CHECK hone_status weights_load(model *m, const char *dir, bool fresh, hone_error *err);
 void weights_free(model *m);
+/* Copies of parameters in 16 bits, where products read those. */
+HONE_MUST_CHECK hone_status weights_refresh(model *m, hone_error *err);
 /* n elements of the stored weight as float32, from the device. */
 HONE_MUST_CHECK hone_status weight_download(const model *m, const weight *w, float *dst,
                                             hone_error *err);

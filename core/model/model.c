@@ -42,16 +42,22 @@ static hone_status check_options(const model_options *o, hone_error *err)
     return HONE_OK;
 }
 
-/* Full fine-tuning updates what is stored, in place. */
-static hone_status check_format(const model *m, hone_error *err)
+/* Full fine-tuning updates plain numbers; planes in a file are of one format. */
+static hone_status check_format(const model *m, const char *dir, hone_error *err)
 {
-    const char *format;
+    const char *format, *stored = m->c.stored_format;
     void *self;
     const hone_weights *table = backend_format(m->backend, &format, &self);
-    if (m->train == TRAIN_FULL && table->dense != HONE_F32)
+    if (m->train == TRAIN_FULL && !table->dense)
         return hone_fail(err, HONE_ERR_UNSUPPORTED,
-                         "full fine-tuning needs weights in fp32, not %s; LoRA works with %s",
+                         "full fine-tuning needs weights in fp32, bf16 or fp16, not %s; LoRA works "
+                         "with %s",
                          format, format);
+    if (stored && strcmp(stored, format) != 0)
+        return hone_fail(err, HONE_ERR_UNSUPPORTED,
+                         "%s: its weights are stored in %s and cannot become %s; use %s in the "
+                         "backend, or the folder they were made from",
+                         dir, stored, format, stored);
     return HONE_OK;
 }
 
@@ -158,7 +164,7 @@ static hone_status fill(model *m, const model_options *o, hone_error *err)
     hone_status st =
         o->shape ? llama_config_known(&m->c, o->shape, err) : llama_config_read(&m->c, o->dir, err);
     if (st == HONE_OK)
-        st = check_format(m, err);
+        st = check_format(m, o->shape ? o->shape : o->dir, err);
     if (st != HONE_OK)
         return st;
     m->weights = mem_new((size_t)m->c.layers * W_COUNT, sizeof *m->weights);
@@ -211,6 +217,7 @@ hone_status model_load(model *m, hone_error *err)
         return hone_fail(err, HONE_ERR_DEVICE, "backend %s: no such device here",
                          backend_spec(m->backend));
     assert(!m->buf);
+    m->stale = true;
     hone_status st = params_alloc(m, err);
     if (st == HONE_OK)
         st = weights_load(m, m->dir, m->fresh, err);
@@ -269,6 +276,11 @@ void model_close(model *m)
 const llama_config *model_config(const model *m)
 {
     return &m->c;
+}
+
+void model_params_changed(model *m)
+{
+    m->stale = true;
 }
 
 struct ops *model_ops(model *m)

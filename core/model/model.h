@@ -94,6 +94,7 @@ typedef struct llama_config {
     bool rope_truncate;    /* yarn: round the correction range (default) */
     char family[16];       /* "llama", "mistral", "qwen2", "qwen3" */
     char *torch_dtype;     /* owned; as in config.json, or NULL */
+    char *stored_format;   /* owned; the folder holds planes of this weight format; NULL: numbers */
 } llama_config;
 
 /* config.json of a model folder. Anything that changes the mathematics and is not
@@ -243,6 +244,8 @@ typedef struct param {
 } param;
 size_t model_param_count(const model *m);
 const param *model_param(const model *m, size_t i);
+/* Values were changed: to be called before the next pass. */
+void model_params_changed(model *m);
 /* The device and its queue, for the optimizer's programs. Borrowed. See ops.h. */
 ops *model_ops(model *m);
 
@@ -270,6 +273,10 @@ HONE_MUST_CHECK hone_status model_save_adapter(model *m, const char *dir, const 
  * shard_bytes; 0: one file); config and tokenizer files are copied from the model's folder. */
 HONE_MUST_CHECK hone_status model_save_full(model *m, const char *dir, uint32_t dtype,
                                             int64_t shard_bytes, hone_error *err);
+/* The same with every weight as the backend's format stores it, planes of packed matrices
+ * included: a folder that model_open() reads with that format only, and gives the same bits. */
+HONE_MUST_CHECK hone_status model_save_stored(model *m, const char *dir, int64_t shard_bytes,
+                                              hone_error *err);
 /* hone.json of an adapter folder: template and tokenizer it was trained with. NULL: none. */
 HONE_MUST_CHECK hone_status adapter_provenance(json_t **out, const char *adapter_dir,
                                                hone_error *err);

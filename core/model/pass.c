@@ -75,6 +75,15 @@ static hone_status send(const packer *k, hone_error *err)
                       (uint64_t)k->at * sizeof(int32_t), err);
 }
 
+static hone_status begin(model *m, const packer *k, hone_error *err)
+{
+    hone_status st = send(k, err);
+    if (st == HONE_OK && m->stale)
+        st = weights_refresh(m, err);
+    m->stale = m->stale && st != HONE_OK;
+    return st;
+}
+
 hone_status pass_begin(model *m, pass *p, const batch *b, hone_error *err)
 {
     packer k = { m, 0 };
@@ -96,7 +105,7 @@ hone_status pass_begin(model *m, pass *p, const batch *b, hone_error *err)
     p->cu_q = p->cu_k = pack(&k, b->cu, b->n_sequences + 1, NULL);
     p->learn_row = pack(&k, b->learn_row, b->n_learned, NULL);
     p->target = pack(&k, b->target, b->n_learned, NULL);
-    return send(&k, err);
+    return begin(m, &k, err);
 }
 
 hone_status pass_begin_cached(model *m, pass *p, const int32_t *ids, int64_t n, hone_error *err)
@@ -121,7 +130,7 @@ hone_status pass_begin_cached(model *m, pass *p, const int32_t *ids, int64_t n, 
     }
     p->cu_q = pack(&k, cu_q, 2, NULL);
     p->cu_k = pack(&k, cu_k, 2, NULL);
-    return send(&k, err);
+    return begin(m, &k, err);
 }
 
 /* ------------------------------------------------------------------------- passes */

@@ -1,10 +1,10 @@
 /*
- * weights.c - from the table of weights to device memory, one tensor at a time.
+ * weights.c - the plan of every weight's storage, and loading them from a folder.
  *
- * Projections that do not train are stored as the weights plugin lays them out;
- * embedding, norms, biases, lm_head and everything that trains is dense float32. A
- * tensor goes up in pieces from the mapped file, so that the host holds one piece, or
- * one matrix where the format is packed and must see all of it.
+ * Projections that do not train are stored as the weights plugin lays them out. Embedding
+ * and lm_head are 16 bits wide where the format is not fp32; norms and biases are float32.
+ * What trains is float32 too, and where the format is 16 bits wide, products are made with
+ * a copy of it that is refreshed after each step.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,69 +12,11 @@
 #include <string.h>
 
 #include "core/model/impl.h"
+#include "core/model/weights_io.h"
 
-#define PIECE ((int64_t)1 << 22) /* elements converted at a time */
-#define ALIGN 256u               /* of a plane in its buffer, bytes */
-#define DENSE_FORMAT "fp32"      /* what devices call a dense float32 matrix */
+#define ALIGN 256u /* of a plane in its buffer, bytes */
 
-/* Where a tensor's numbers come from. */
-typedef struct source {
-    const st_tensor *t; /* a file; NULL: fresh ... */
-    double constant;    /* ... all this, */
-    double deviation;   /* ... or normally distributed when above 0 */
-    uint64_t seed, stream;
-} source;
-
-/* ----------------------------------------------------------------------- numbers */
-
-typedef struct piece {
-    const source *s;
-    int64_t first;
-    float *dst;
-} piece;
-
-static void piece_fill(void *arg, int64_t lo, int64_t hi)
-{
-    const piece *p = arg;
-    const source *s = p->s;
-    if (s->t) {
-        (void)st_read_f32(s->t, p->first + lo, hi - lo, p->dst + lo); /* checked by check_tensor */
-        return;
-    }
-    for (int64_t i = lo; i < hi; i++)
-        p->dst[i] = (float)(s->deviation > 0 ? s->deviation * rng_normal(s->seed, s->stream,
-                                                                         (uint64_t)(p->first + i))
-                                             : s->constant);
-}
-
-static void source_read(const source *s, int64_t first, int64_t n, float *dst)
-{
-    piece p = { s, first, dst };
-    parallel_for(n, 1 << 16, piece_fill, &p);
-}
-
-/* Dense float32 of n elements to buf. */
-static hone_status upload_f32(model *m, hone_buf buf, uint64_t offset, const source *s, int64_t n,
-                              hone_error *err)
-{
-    if (s->t && s->t->dtype == HONE_F32)
-        return ops_upload(m->o, buf, offset, s->t->p, s->t->bytes, err);
-    const int64_t step = n < PIECE ? n : PIECE;
-    float *staging = mem_new((size_t)step, sizeof *staging);
-    if (!staging)
-        return hone_fail(err, HONE_ERR_NOMEM, "model: no memory to convert weights");
-    hone_status st = HONE_OK;
-    for (int64_t i = 0; i < n && st == HONE_OK; i += step) {
-        const int64_t k = n - i < step ? n - i : step;
-        source_read(s, i, k, staging);
-        st = ops_upload(m->o, buf, offset + (uint64_t)i * sizeof *staging, staging,
-                        (uint64_t)k * sizeof *staging, err);
-    }
-    free(staging);
-    return st;
-}
-
-/* ------------------------------------------------------------------------ storage */
+/* --------------------------------------------------------------------------- plan */
 
 static uint64_t plane_bytes(const hone_plane *p)
 {
@@ -98,27 +40,51 @@ static hone_status plan_linear(model *m, weight *w, hone_error *err)
         w->w.plane[k] = hone_tensor_1d(0, w->bytes, p->dtype, p->count);
         w->bytes += plane_bytes(p);
     }
+    w->dense = table->dense;
     if (table->dense)
         w->w.plane[0] = hone_tensor_2d(0, 0, table->dense, w->w.rows, w->w.cols);
+    if (HONE_HAS_CALL(table, describe))
+        table->describe(self, &w->w);
     return HONE_OK;
 }
 
-/* Dense float32; of its own unless it is a parameter. */
-static void plan_dense(const model *m, weight *w)
+/* A plain matrix or vector; own: in memory of its own. */
+static void plan_dense(weight *w, uint32_t dtype, bool own)
 {
-    w->w.format = DENSE_FORMAT;
+    w->dense = dtype;
+    w->w.format = dense_format(dtype);
     w->w.n_planes = 1;
-    if (m->train != TRAIN_FULL)
-        w->bytes = (uint64_t)(w->w.rows * w->w.cols) * sizeof(float);
+    w->w.plane[0] = w->w.cols == 1 ? hone_tensor_1d(0, 0, dtype, w->w.rows)
+                                   : hone_tensor_2d(0, 0, dtype, w->w.rows, w->w.cols);
+    if (own)
+        w->bytes = (uint64_t)(w->w.rows * w->w.cols) * hone_dtype_size(dtype);
 }
 
-/* Host memory while a weight is converted. */
-static uint64_t convert_bytes(const weight *w)
+/* Type of embedding and lm_head, and in full fine-tuning of the copies that products read:
+ * the format's where it is plain, otherwise half precision if the model was saved in it. */
+static uint32_t narrow_dtype(const model *m)
 {
-    const uint64_t n = (uint64_t)(w->w.rows * w->w.cols);
-    const bool packed = w->bytes && strcmp(w->w.format, DENSE_FORMAT) != 0;
-    return packed ? n * sizeof(float) + w->bytes
-                  : (n < PIECE ? n : (uint64_t)PIECE) * sizeof(float);
+    const char *format;
+    void *self;
+    const hone_weights *table = backend_format(m->backend, &format, &self);
+    if (table->dense)
+        return table->dense;
+    return m->c.torch_dtype && strcmp(m->c.torch_dtype, "float16") == 0 ? HONE_F16 : HONE_BF16;
+}
+
+static hone_status plan_one(model *m, weight *w, const llama_tensor *t, hone_error *err)
+{
+    const int which = (int)(t - llama_tensors);
+    const uint32_t narrow = narrow_dtype(m);
+    if (m->train == TRAIN_FULL) {
+        const bool product = t->flags & TENSOR_LINEAR || which == (m->c.tied ? W_EMBED : W_HEAD);
+        plan_dense(w, product ? narrow : HONE_F32, product && narrow != HONE_F32);
+    } else if (t->flags & TENSOR_LINEAR) {
+        return plan_linear(m, w, err);
+    } else {
+        plan_dense(w, which == W_EMBED || which == W_HEAD ? narrow : HONE_F32, true);
+    }
+    return HONE_OK;
 }
 
 hone_status weights_plan(model *m, hone_error *err)
@@ -128,88 +94,18 @@ hone_status weights_plan(model *m, hone_error *err)
             if (!llama_has(&m->c, t) || (l && !(t->flags & TENSOR_PER_LAYER)))
                 continue;
             weight *w = weight_at(m, l, (int)(t - llama_tensors));
-            hone_status st = HONE_OK;
             w->w.struct_size = sizeof w->w;
             w->w.rows = m->c.dim[t->rows];
             w->w.cols = m->c.dim[t->cols];
-            if (t->flags & TENSOR_LINEAR && m->train != TRAIN_FULL)
-                st = plan_linear(m, w, err);
-            else
-                plan_dense(m, w);
+            hone_status st = plan_one(m, w, t, err);
             if (st != HONE_OK)
                 return st;
             m->plan.bytes[BYTES_WEIGHTS] += w->bytes;
-            if (convert_bytes(w) > m->plan.load)
-                m->plan.load = convert_bytes(w);
+            const uint64_t load = weight_load_bytes(w);
+            if (load > m->plan.load)
+                m->plan.load = load;
         }
     return HONE_OK;
-}
-
-/* The whole matrix through the plugin's quantize(). */
-static hone_status upload_packed(model *m, weight *w, const hone_weights *table, void *self,
-                                 const source *s, hone_error *err)
-{
-    const int64_t n = w->w.rows * w->w.cols;
-    void *plane[HONE_MAX_PLANES] = { NULL };
-    hone_status st = HONE_OK;
-    float *full = mem_new((size_t)n, sizeof *full);
-    bool ok = full != NULL;
-    for (uint32_t k = 0; k < w->w.n_planes && ok; k++) {
-        const hone_tensor *t = &w->w.plane[k];
-        plane[k] = mem_new((size_t)t->shape[0], hone_dtype_size(t->dtype));
-        ok = plane[k] != NULL;
-    }
-    if (!ok) {
-        st = hone_fail(err, HONE_ERR_NOMEM, "model: no memory to convert a weight of %lld numbers",
-                       (long long)n);
-        goto out;
-    }
-    source_read(s, 0, n, full);
-    st = table->quantize(self, full, w->w.rows, w->w.cols, plane, err);
-    for (uint32_t k = 0; k < w->w.n_planes && st == HONE_OK; k++) {
-        const hone_tensor *t = &w->w.plane[k];
-        st = ops_upload(m->o, t->buf, t->offset, plane[k],
-                        (uint64_t)t->shape[0] * hone_dtype_size(t->dtype), err);
-    }
-    (void)mem_resident(); /* the highest point of loading */
-out:
-    for (uint32_t k = 0; k < HONE_MAX_PLANES; k++)
-        free(plane[k]);
-    free(full);
-    return st;
-}
-
-static hone_status store_linear(model *m, weight *w, const source *s, hone_error *err)
-{
-    const char *format;
-    void *self;
-    const hone_weights *table = backend_format(m->backend, &format, &self);
-    hone_status st = model_alloc(m, &w->buf, w->bytes, err);
-    if (st != HONE_OK)
-        return st;
-    for (uint32_t k = 0; k < w->w.n_planes; k++)
-        w->w.plane[k].buf = w->buf;
-    if (table->dense == HONE_F32) {
-        w->value = w->w.plane[0];
-        return upload_f32(m, w->buf, 0, s, w->w.rows * w->w.cols, err);
-    }
-    if (table->dense && s->t && s->t->dtype == table->dense)
-        return ops_upload(m->o, w->buf, 0, s->t->p, s->t->bytes, err);
-    return upload_packed(m, w, table, self, s, err);
-}
-
-static hone_status store_dense(model *m, weight *w, const source *s, hone_error *err)
-{
-    hone_status st = HONE_OK;
-    if (!w->value.buf) {
-        st = model_alloc(m, &w->buf, w->bytes, err);
-        if (st != HONE_OK)
-            return st;
-        w->value = w->w.cols == 1 ? hone_tensor_1d(w->buf, 0, HONE_F32, w->w.rows)
-                                  : hone_tensor_2d(w->buf, 0, HONE_F32, w->w.rows, w->w.cols);
-    }
-    w->w.plane[0] = w->value;
-    return upload_f32(m, w->value.buf, w->value.offset, s, w->w.rows * w->w.cols, err);
 }
 
 /* ------------------------------------------------------------------------- checks */
@@ -244,6 +140,31 @@ static hone_status check_tensor(const st_tensor *t, const char *name, int64_t ro
                          "%s: tensor %s holds no F32, F16, BF16 or F64 numbers; a quantized model "
                          "must be converted first",
                          dir, name);
+    return HONE_OK;
+}
+
+/* The planes of a matrix that was saved in its format: all there, of the types and sizes of
+ * the layout. */
+static hone_status find_planes(source *s, const model *m, const weight *w, const st_file *f,
+                               bool *used, const char *name, const char *dir, hone_error *err)
+{
+    char full[TENSOR_NAME_SIZE + 32];
+    for (uint32_t k = 0; k < w->w.n_planes; k++) {
+        const hone_tensor *want = &w->w.plane[k];
+        weight_plane_name(full, sizeof full, m, w, k, name);
+        const st_tensor *t = st_find(f, full);
+        if (!t)
+            return hone_fail(err, HONE_ERR_FORMAT, "%s: tensor %s is missing", dir, full);
+        if (t->dtype != want->dtype || t->rank != 1 || t->shape[0] != want->shape[0])
+            return hone_fail(err, HONE_ERR_FORMAT,
+                             "%s: tensor %s is not the %lld numbers of %u bytes that %s has for a "
+                             "matrix of %lld x %lld",
+                             dir, full, (long long)want->shape[0],
+                             (unsigned)hone_dtype_size(want->dtype), w->w.format,
+                             (long long)w->w.rows, (long long)w->w.cols);
+        s->plane[k] = t;
+        used[t - st_at(f, 0)] = true;
+    }
     return HONE_OK;
 }
 
@@ -293,7 +214,11 @@ static hone_status load_one(model *m, const st_file *f, bool *used, const llama_
     weight *w = weight_at(m, l, which);
     source s = { .seed = m->seed, .stream = (uint64_t)(l * W_COUNT + which) };
     llama_tensor_name(name, sizeof name, row_of, l);
-    if (f) {
+    if (f && m->c.stored_format && row_of->flags & TENSOR_LINEAR) {
+        hone_status st = find_planes(&s, m, w, f, used, name, dir, err);
+        if (st != HONE_OK)
+            return st;
+    } else if (f) {
         s.t = st_find(f, name);
         hone_status st = check_tensor(s.t, name, rows, cols, vector, dir, err);
         if (st != HONE_OK)
@@ -304,9 +229,8 @@ static hone_status load_one(model *m, const st_file *f, bool *used, const llama_
     } else {
         s.constant = strstr(row_of->name, "norm") ? 1 : 0; /* biases start at 0 */
     }
-    if (row_of->flags & TENSOR_LINEAR && m->train != TRAIN_FULL)
-        return store_linear(m, w, &s, err);
-    return store_dense(m, w, &s, err);
+    const hone_status st = weight_store(m, w, &s, err);
+    return st == HONE_OK ? st : hone_prefix(err, "%s: tensor %s", dir, name);
 }
 
 hone_status weights_load(model *m, const char *dir, bool fresh, hone_error *err)
@@ -352,29 +276,4 @@ void weights_free(model *m)
     }
     free(m->weights);
     m->weights = NULL;
-}
-
-hone_status weight_download(const model *m, const weight *w, float *dst, hone_error *err)
-{
-    const int64_t n = w->w.rows * w->w.cols;
-    void *plane[HONE_MAX_PLANES] = { NULL };
-    const char *format;
-    void *self;
-    const hone_weights *table = backend_format(m->backend, &format, &self);
-    if (w->value.buf)
-        return ops_download(m->o, dst, w->value.buf, w->value.offset, (uint64_t)n * sizeof *dst,
-                            err);
-    hone_status st = HONE_OK;
-    for (uint32_t k = 0; k < w->w.n_planes && st == HONE_OK; k++) {
-        const hone_tensor *t = &w->w.plane[k];
-        const uint64_t bytes = (uint64_t)hone_tensor_count(t) * hone_dtype_size(t->dtype);
-        plane[k] = mem_new(1, bytes);
-        st = plane[k] ? ops_download(m->o, plane[k], t->buf, t->offset, bytes, err)
-                      : hone_fail(err, HONE_ERR_NOMEM, "model: no memory to read a weight back");
-    }
-    if (st == HONE_OK)
-        st = table->dequantize(self, (const void *const *)plane, w->w.rows, w->w.cols, dst, err);
-    for (uint32_t k = 0; k < HONE_MAX_PLANES; k++)
-        free(plane[k]);
-    return st;
 }

@@ -419,6 +419,7 @@ hone_status checkpoint_load(const char *dir, int64_t step, model *m, optimizer *
         st_close(f);
         free(path);
     }
+    model_params_changed(m);
     free(folder);
     return st;
 }

@@ -118,6 +118,7 @@ static hone_status pass_and_update(run *r, int64_t lo, int64_t hi, int64_t learn
     r->lr = r->o->lr * schedule_factor(r->o->schedule, step, r->steps, r->warmup, r->o->min_lr);
     r->norm = norm;
     st = optimizer_step(r->opt, step, r->lr, clip > 0 ? fmin(1, clip / (norm + 1e-6)) : 1, err);
+    model_params_changed(r->m);
     if (st)
         return st;
     if (isnan(r->s.first_loss))

@@ -6,7 +6,8 @@
  * For each format of the plugin: planes that layout() sizes are filled and read within
  * their bounds, what was decoded once quantizes to itself, a device decodes to the same
  * bits as the host, and a product with the stored weight is the product with what it
- * decodes to. fp32 gives back the bits it was given.
+ * decodes to. fp32 gives back the bits it was given. A device with a kernel for int8 multiplies
+ * integers: its product is that of LLM.int8(), done here with 64-bit sums.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -58,13 +59,57 @@ static void planes_finish(rig *r, planes *x)
     }
 }
 
-/* The device has to agree with the host: decoded by a product with the identity. */
-static void on_device(rig *r, const char *format, const planes *x, int64_t rows, int64_t cols,
-                      const float *decoded)
+/* LLM.int8(): want (n, rows) of x (n, cols), codes and scales of planes. */
+static void emulate_int8(const planes *p, const float *x, int64_t n, int64_t rows, int64_t cols,
+                         float outlier, double *want)
 {
-    const int64_t n = 5, xs[2] = { n, cols }, ys[2] = { n, rows }, ws[2] = { rows, cols };
+    const int8_t *codes = (const int8_t *)p->p[0];
+    const float *scales = (const float *)(const void *)p->p[1];
+    for (int64_t i = 0; i < n; i++) {
+        float most = 0;
+        for (int64_t k = 0; k < cols; k++)
+            if (fabsf(x[i * cols + k]) < outlier && fabsf(x[i * cols + k]) > most)
+                most = fabsf(x[i * cols + k]);
+        for (int64_t o = 0; o < rows; o++) {
+            int64_t sum = 0;
+            double apart = 0;
+            for (int64_t k = 0; k < cols; k++) {
+                bool out = false;
+                for (int64_t j = 0; j < n; j++)
+                    out = out || fabsf(x[j * cols + k]) >= outlier;
+                if (out)
+                    apart +=
+                        (double)x[i * cols + k] * codes[o * cols + k] * (double)scales[o] / 127;
+                else if (most > 0)
+                    sum += lrintf(x[i * cols + k] * (127 / most)) * codes[o * cols + k];
+            }
+            want[i * rows + o] =
+                (double)sum * ((double)most * (double)scales[o] / (127.0 * 127.0)) + apart;
+        }
+    }
+}
+
+static double distance(const float *a, const double *b, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return sum;
+}
+
+/* The device has to agree with the host: products with n vectors. */
+static void on_device(rig *r, const char *format, const planes *x, int64_t rows, int64_t cols,
+                      int64_t n, const float *decoded)
+{
+    const int64_t xs[2] = { n, cols }, ys[2] = { n, rows }, ws[2] = { rows, cols };
     float *in = normals(r, n * cols, 1);
+    const bool int8 = strcmp(format, "int8") == 0;
+    double *integers = calloc((size_t)(n * rows) + 1, sizeof *integers);
     double *want = calloc((size_t)(n * rows) + 1, sizeof *want);
+    if (cols > 2)
+        in[(n - 1) * cols + 2] = 7; /* a column of outliers */
+    if (int8)
+        emulate_int8(x, in, n, rows, cols, 6, integers);
     for (int64_t i = 0; i < n; i++)
         for (int64_t o = 0; o < rows; o++)
             for (int64_t j = 0; j < cols; j++)
@@ -75,12 +120,13 @@ static void on_device(rig *r, const char *format, const planes *x, int64_t rows,
                           .n_planes = x->layout.n,
                           .format = format,
                           .rows = rows,
-                          .cols = cols };
+                          .cols = cols,
+                          .outlier = 6 };
         hone_error err = { 0 };
         hone_linear_args a = { .w = &w };
         float *got;
-        what(r, "product with (%lld, %lld), %s", (long long)rows, (long long)cols,
-             i ? "composed" : "as the device does it");
+        what(r, "product of %lld with (%lld, %lld), %s", (long long)n, (long long)rows,
+             (long long)cols, i ? "composed" : "as the device does it");
         for (uint32_t k = 0; k < x->layout.n; k++)
             w.plane[k] = x->layout.n == 1 && x->layout.plane[k].count == rows * cols
                              ? put_raw(r, s, x->layout.plane[k].dtype, 2, ws, x->p[k])
@@ -90,11 +136,16 @@ static void on_device(rig *r, const char *format, const planes *x, int64_t rows,
         a.y = put(r, s, 2, ys, 0, NULL);
         (void)good(r, ops_linear(s->o, a, &err), &err);
         got = get(r, s, a.y);
-        near_norm(r, "y", got, want, n * rows, 1e-5);
+        near_norm(r, "y", got,
+                  int8 && distance(got, integers, n * rows) < distance(got, want, n * rows)
+                      ? integers
+                      : want,
+                  n * rows, 1e-5);
         free(got);
         drop_all(s);
     }
     free(in);
+    free(integers);
     free(want);
 }
 
@@ -120,8 +171,8 @@ static void matrix(rig *r, const char *format, const hone_weights *w, void *self
         }
         if (w->dense == HONE_F32)
             same_bits(r, "there and back", once, src, 4 * (size_t)(rows * cols));
-        if (rows > 0 && cols > 0)
-            on_device(r, format, &a, rows, cols, once);
+        for (int64_t n = 1; n < 10 && rows > 0 && cols > 0; n += n < 5 ? 1 : 4)
+            on_device(r, format, &a, rows, cols, n, once);
     }
     what(r, "a matrix of %lld x %lld", (long long)rows, (long long)cols);
     planes_finish(r, &a);

@@ -141,6 +141,17 @@ uint64_t cpu_norm_scratch(const hone_extent *extent);
 /* Of products: work areas, and copies of weights that stay. */
 uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *extent);
 
+/* -------------------------------------------------------------- few.c, int8.c */
+
+/* Is it a forward product of a few rows, with a weight in a format few.c reads? */
+bool cpu_few_takes(const hone_linear_args *args);
+hone_status cpu_few_linear(hone_queue *q, const hone_linear_args *args, hone_error *err);
+/* Forward, with a weight in int8. */
+hone_status cpu_int8_linear(hone_queue *q, const hone_linear_args *args, hone_error *err);
+/* Of cpu_scratch(), at most: few rows of a weight with `cols` columns; n rows in int8. */
+uint64_t cpu_few_scratch(const hone_dev *dev, int64_t cols);
+uint64_t cpu_int8_scratch(const hone_dev *dev, int64_t n, int64_t cols);
+
 /* ------------------------------------------------------------------ the ops */
 
 hone_status cpu_copy(hone_queue *q, const hone_tensor *dst, const hone_tensor *src,

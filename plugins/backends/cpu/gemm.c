@@ -167,6 +167,10 @@ hone_status cpu_linear(hone_queue *q, const hone_linear_args *args, hone_error *
     w = args->w;
     back = args->transpose != 0;
     CPU_ARGS(w, err);
+    if (w->format && !back && strcmp(w->format, "int8") == 0)
+        return cpu_int8_linear(q, args, err);
+    if (w->format && cpu_few_takes(args))
+        return cpu_few_linear(q, args, err);
     if (!w->format || strcmp(w->format, "fp32") != 0)
         return hone_fail(err, HONE_ERR_UNSUPPORTED, "cpu: linear: no kernel for weights in %s",
                          w->format ? w->format : "(no format)");

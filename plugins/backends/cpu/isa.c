@@ -1,27 +1,38 @@
 /*
- * isa.c - which of the three builds of the kernels this processor runs.
+ * isa.c - which of the builds of the kernels this processor runs: three, and a fourth of
+ * products of bytes for AVX-512 with VNNI.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels.h"
 
-#define SET(suffix)                                                                       \
-    extern const cpu_exact cpu_exact_##suffix;                                            \
-    extern const cpu_rows cpu_rows_##suffix;                                              \
-    extern const cpu_tile cpu_tile_##suffix;                                              \
-    static const cpu_kernels kernels_##suffix = { "x86-64-" #suffix, &cpu_exact_##suffix, \
-                                                  &cpu_rows_##suffix, &cpu_tile_##suffix }
+#define SET(suffix, bytes)                       \
+    extern const cpu_exact cpu_exact_##suffix;   \
+    extern const cpu_rows cpu_rows_##suffix;     \
+    extern const cpu_tile cpu_tile_##suffix;     \
+    extern const cpu_few cpu_few_##suffix;       \
+    extern const cpu_int8 cpu_int8_##bytes;      \
+    static const cpu_kernels kernels_##bytes = { \
+        .name = "x86-64-" #suffix,               \
+        .exact = &cpu_exact_##suffix,            \
+        .rows = &cpu_rows_##suffix,              \
+        .tile = &cpu_tile_##suffix,              \
+        .few = &cpu_few_##suffix,                \
+        .int8 = &cpu_int8_##bytes,               \
+    }
 
-SET(v1);
-SET(v3);
-SET(v4);
+SET(v1, v1);
+SET(v3, v3);
+SET(v4, v4);
+SET(v4, v4vnni);
 
 /* The features of the psABI levels that matter to these loops; GCC 12 knows the
  * levels by name, clang 14 does not. */
 static int has_v3(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("f16c");
 }
 
 static int has_v4(void)
@@ -36,7 +47,10 @@ const cpu_kernels *cpu_kernels_choose(int64_t wanted)
     const struct {
         const cpu_kernels *k;
         int here;
-    } set[] = { { &kernels_v1, 1 }, { &kernels_v3, has_v3() }, { &kernels_v4, has_v4() } };
+    } set[] = { { &kernels_v1, 1 },
+                { &kernels_v3, has_v3() },
+                { __builtin_cpu_supports("avx512vnni") ? &kernels_v4vnni : &kernels_v4,
+                  has_v4() } };
     if (wanted >= 1 && wanted <= 3)
         return set[wanted - 1].here ? set[wanted - 1].k : NULL;
     return set[2].here ? set[2].k : set[1].here ? set[1].k : set[0].k;

@@ -101,11 +101,39 @@ typedef struct cpu_tile {
 
 #define TILE_N 16 /* floats; no instruction set has wider lanes */
 
+/* kern_few.c: rows of a stored matrix times at most FEW_ROWS vectors. y[m y_row + r] is the
+ * product of row r with vector m; nothing is added to it. */
+#define FEW_ROWS 4
+
+typedef struct cpu_few {
+    /* by dtype: rows of w are w_row elements apart, n columns; NULL: not a plain format */
+    void (*plain[CPU_DTYPES])(float *y, int64_t y_row, const float *x, int64_t x_row, int64_t m,
+                              const void *w, int64_t w_row, int64_t rows, int64_t n);
+    /* x in the order that nf4 reads it; n is a multiple of 64 */
+    void (*part)(float *to, const float *x, int64_t n);
+    /* One row: its codes, its blocks' scales, x parted; n is a multiple of 64. */
+    void (*nf4)(float *y, int64_t y_row, const float *x, int64_t x_row, int64_t m,
+                const uint8_t *codes, const float *scales, const float *value, int64_t n);
+} cpu_few;
+
+/* kern_int8.c */
+typedef struct cpu_int8 {
+    /* tile (m, r) = m rows of x times r rows of w, both at most 4; n below 2^16 */
+    void (*dots)(int32_t *tile, const int8_t *x, int64_t x_row, int m, const int8_t *w,
+                 int64_t w_row, int r, int64_t n);
+    /* The largest |x| below limit; apart[i] = 1 where it is not below (or NaN). */
+    float (*largest)(uint8_t *apart, const float *x, int64_t n, float limit);
+    /* q = x * factor to the nearest even, 0 where apart */
+    void (*quantize)(int8_t *q, const float *x, const uint8_t *apart, int64_t n, float factor);
+} cpu_int8;
+
 typedef struct cpu_kernels {
     const char *name; /* "x86-64-v4" */
     const cpu_exact *exact;
     const cpu_rows *rows;
     const cpu_tile *tile;
+    const cpu_few *few;
+    const cpu_int8 *int8;
 } cpu_kernels;
 
 /* isa.c: the best set this processor has, or the one named (index into CPU_ISA_CHOICES,

@@ -183,16 +183,19 @@ typedef struct hone_swiglu_args {
  *   forward  y (N, O)  = x (N, I) w^T + bias + beta * y
  *   dx       y (N, I)  = x (N, O) w          + beta * y     (transpose 1; no bias)
  * The format is w->format; a device that has no kernel for it says
- * HONE_ERR_UNSUPPORTED and the core decodes and calls gemm. */
+ * HONE_ERR_UNSUPPORTED and the core decodes and calls gemm. A kernel of "int8" quantizes x row
+ * by row (Dettmers et al. 2022), but for columns with an |x| >= w->outlier in any row. */
 typedef struct hone_linear_args {
     uint32_t struct_size;
     uint32_t transpose;
     float beta;
     uint32_t reserved;
     hone_weight *w;
-    hone_tensor x;    /* in  */
-    hone_tensor bias; /* in (O); buf 0: none */
-    hone_tensor y;    /* inout */
+    hone_tensor x;        /* in  */
+    hone_tensor bias;     /* in (O); buf 0: none */
+    hone_tensor y;        /* inout */
+    hone_tensor outliers; /* inout (1) int32: += columns of x that were multiplied apart; buf 0: not
+                             wanted. A composed product leaves it as it is */
 } hone_linear_args;
 
 /* Loss head: logits = h w^T in chunks of rows that are never stored whole.

@@ -79,7 +79,7 @@ static void test_formats__full_tuning_needs_plain_numbers(void)
     model *m = NULL;
     const model_options o = { .dir = llama, .train = TRAIN_FULL, .seq_len = 8, .batch = 1 };
     CHECK(model_open(&m, b, &o, &err) == HONE_ERR_UNSUPPORTED);
-    CHECK_HAS(err.message, "full fine-tuning needs weights in fp32, not blocks8");
+    CHECK_HAS(err.message, "full fine-tuning needs weights in fp32, bf16 or fp16, not blocks8");
     backend_close(b);
 }
 
