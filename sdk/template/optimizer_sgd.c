@@ -78,7 +78,7 @@ static void destroy(void *self)
 
 static hone_status states(void *self, const hone_state **out, uint32_t *n, hone_error *err)
 {
-    static const hone_state momentum = { "m", "f32", HONE_STATE_PAGED, 0 };
+    static const hone_state momentum = { .name = "m", .format = "f32", .flags = HONE_STATE_PAGED };
     (void)self;
     (void)err;
     *out = &momentum;
