@@ -244,8 +244,8 @@ static void characters(void *ctx, const xmlChar *xp, int len)
     else if (start < end && t->p[start] == '>')
         start++;
     t->seen = end;
-    html_node node = { .start = (uint32_t)start,
-                       .end = (uint32_t)end,
+    html_node node = { .start = (uint32_t)html_refs_source(&t->refs, start),
+                       .end = (uint32_t)html_refs_source(&t->refs, end),
                        .text = (uint32_t)t->text.n,
                        .text_n = (uint32_t)n };
     const uint32_t parent = innermost(t);
@@ -282,11 +282,18 @@ hone_status html_tree_build(html_tree *t, const hone_host *host, hone_str text,
     *t = (html_tree){ .host = host, .nodes = empty, .text = empty, .title = empty, .open = empty };
     t->sink = sink;
     t->err = err;
-    t->p = text.p;
-    t->n = text.n;
     if (text.n > INT32_MAX / 2)
         return hone_fail(err, HONE_ERR_LIMIT, "html: %llu bytes, at most 1 GiB is read",
                          (unsigned long long)text.n);
+    if ((st = html_refs_write(&t->refs, host, text, err)) != HONE_OK)
+        goto out;
+    t->p = t->refs.edits.n ? t->refs.text.p : text.p;
+    t->n = t->refs.edits.n ? t->refs.text.n : text.n;
+    if (t->n > INT32_MAX - 1) {
+        st = hone_fail(err, HONE_ERR_LIMIT, "html: %llu bytes with all references written out",
+                       (unsigned long long)t->n);
+        goto out;
+    }
     const html_node root = { .tag = html_tag_find("html") };
     (void)add_node(t, &root, 0);
     parser = htmlNewParserCtxt();
@@ -306,10 +313,10 @@ hone_status html_tree_build(html_tree *t, const hone_host *host, hone_str text,
     parser->sax->processingInstruction = skipped_instruction;
     parser->userData = t;
     /* The text is UTF-8 by now, whatever its meta elements say. */
-    (void)htmlCtxtReadMemory(parser, text.p, (int)text.n, NULL, "UTF-8",
+    (void)htmlCtxtReadMemory(parser, t->p, (int)t->n, NULL, "UTF-8",
                              HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
                                  HTML_PARSE_NONET | HTML_PARSE_NODEFDTD | HTML_PARSE_IGNORE_ENC);
-    t->parsed = position(t);
+    t->parsed = html_refs_source(&t->refs, position(t));
     if (t->st != HONE_OK)
         st = t->st;
     else if (t->failed || parser->errNo == XML_ERR_NO_MEMORY)
@@ -319,7 +326,9 @@ out:
         xmlFreeDoc(parser->myDoc);
     if (parser)
         htmlFreeParserCtxt(parser);
+    html_refs_finish(&t->refs);
     t->parser = NULL;
+    t->p = NULL;
     return st;
 }
 

@@ -112,6 +112,14 @@ typedef struct html_node {
     uint16_t links, navs, inner; /* links below: all, to neighbours, into the page; stop at 65535 */
 } html_node;
 
+/* A text rewritten for libxml2: see html_refs.c. edits.n == 0: as it was, text is empty. */
+typedef struct html_refs {
+    hone_text text, edits;
+} html_refs;
+hone_status html_refs_write(html_refs *r, const hone_host *host, hone_str text, hone_error *err);
+uint64_t html_refs_source(const html_refs *r, uint64_t at); /* a place in it to one before */
+void html_refs_finish(html_refs *r);
+
 typedef struct html_tree {
     const hone_host *host; /* borrowed */
     hone_text nodes;       /* of html_node; in document order, parents first */
@@ -121,8 +129,9 @@ typedef struct html_tree {
     uint64_t parsed;          /* how far the parser came */
 
     /* while it is built */
-    void *parser;      /* htmlParserCtxtPtr */
-    const char *p;     /* the decoded document, n bytes */
+    void *parser; /* htmlParserCtxtPtr */
+    html_refs refs;
+    const char *p;     /* the decoded document, rewritten by refs; n bytes */
     uint64_t n, seen;  /* end of the last event */
     hone_text open;    /* of uint32_t: open elements */
     uint32_t too_deep; /* open elements below MAX_DEPTH, which are not in the tree */
