@@ -32,7 +32,8 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
             "# Settings\n\n"
             "Every key of `hone.json`. Each can be given on the command line by its name, e.g.\n"
             "`--train.lr 2e-4`. Relative paths start from the folder of the config file; on the\n"
-            "command line, from the working folder. This page is written by `./dev docs`.\n");
+            "command line, from the working folder. There a dash is as good as an underscore.\n"
+            "This page is written by `./dev docs`.\n");
         settings_markdown(&t);
         text_puts(&t, "\n# Flags of commands\n");
         for (const command *const *c = commands; *c; c++)

@@ -206,10 +206,18 @@ out:
     return st;
 }
 
+/* On the command line a dash is as good as an underscore: --plugin-dir, --train.seq-len. */
+static bool same_flag(const char *key, const char *name)
+{
+    for (; *key && (*key == *name || (*key == '_' && *name == '-')); key++)
+        name++;
+    return !*key && !*name;
+}
+
 static const hone_option *find_row(const hone_option *rows, const char *name)
 {
     for (; rows && rows->name; rows++)
-        if (strcmp(rows->name, name) == 0)
+        if (same_flag(rows->name, name))
             return rows;
     return NULL;
 }
@@ -227,20 +235,22 @@ static bool find_target(settings *s, options *flags, const char *name, target *t
     *t = (target){ .free_index = N_FREE, .name = name };
     if (flags->table && (t->row = find_row(flags->table, name))) {
         t->o = flags;
+        t->name = t->row->name;
         return true;
     }
     const char *dot = strchr(name, '.');
     if (!dot) {
         t->row = find_row(top_rows, name);
         t->o = &s->sections[0];
+        t->name = t->row ? t->row->name : name;
         return t->row != NULL;
     }
     const size_t n = (size_t)(dot - name);
     for (size_t i = 1; i < N_SECTIONS; i++)
         if (strlen(sections[i].name) == n && strncmp(sections[i].name, name, n) == 0) {
             t->o = &s->sections[i];
-            t->name = dot + 1;
-            t->row = find_row(sections[i].rows, t->name);
+            t->row = find_row(sections[i].rows, dot + 1);
+            t->name = t->row ? t->row->name : dot + 1;
             return true; /* options_set names an unknown one */
         }
     for (size_t i = 0; i < N_FREE; i++)

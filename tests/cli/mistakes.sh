@@ -42,8 +42,10 @@ cp -r fresh/model strange
 sed -i 's/"chat_template": ".*"/"chat_template": "{{ messages[0].content | upper }}"/' strange/tokenizer_config.json
 refused "an unrecognised template is refused" 2 "template" "$hone" ask --model strange hello
 mkdir plugins && echo "not a plugin" >plugins/broken.so
-ok "a bad file is listed, not fatal" "$hone" plugin list --plugin_dir plugins
+ok "a bad file is listed, not fatal" "$hone" plugin list --plugin-dir plugins
 has "and named" out "broken.so"
+ok "a dash is as good as an underscore" "$hone" options --json --train.seq-len 77 --train.log_every=3
+has "in every section" out '"seq_len": 77'
 
 # Two runs on one folder.
 "$hone" train $m --train.seq_len 64 --train.batch 2 --train.accumulate 1 --train.steps 100000 --data.path text/samples.jsonl --train.out held >/dev/null 2>&1 &
