@@ -1,7 +1,7 @@
 /*
  * cmd_score.c - hone score: token ids and their log-probabilities, and perplexity.
  *
- * Plain text (a file, -, --text) is scored whole; a dataset (--data FILE) row by row:
+ * Plain text (a file, -, --text) is scored whole; a dataset (--dataset FILE) row by row:
  * of pairs the answer counts, of raw text everything. One JSON object a row, a summary last.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -18,6 +18,13 @@ typedef struct score_flags {
 
 static score_flags flags;
 
+/* JSON has no number for what overflows: null. */
+static json_t *perplexity(double loss)
+{
+    const double p = exp(loss);
+    return isfinite(p) ? json_real(p) : json_null();
+}
+
 /* clang-format off */
 static const hone_option rows[] = {
     HONE_ROW_STRING(score_flags, text, NULL, "the text itself, instead of a file"),
@@ -30,8 +37,8 @@ static const hone_option rows[] = {
 /* clang-format on */
 
 /* Score one row; adds to the totals; prints its object. */
-static hone_status score_row(session *z, const settings *s, const dataset *d, size_t i, double *sum,
-                             int64_t *count, hone_error *err)
+static hone_status score_row(session *z, const dataset *d, size_t i, double *sum, int64_t *count,
+                             hone_error *err)
 {
     const row *r = &d->rows[i];
     const plan_options plan = { .seq_len = r->n, .batch = 1, .packing = true };
@@ -41,7 +48,6 @@ static hone_status score_row(session *z, const settings *s, const dataset *d, si
     float *nll = NULL;
     double loss = 0;
     json_t *o = NULL;
-    (void)s;
     hone_status st = epoch_plan_make(&p, &one, &plan, 0, err);
     if (st || (st = batch_init(&b, r->n, 1, 1, err)))
         goto out;
@@ -52,13 +58,20 @@ static hone_status score_row(session *z, const settings *s, const dataset *d, si
     }
     if ((st = model_eval(z->net, &b, nll, err)) || (st = model_loss(z->net, &loss, err)))
         goto out;
+    if (!isfinite(loss)) {
+        st = hone_fail(err, HONE_ERR_NUMERIC,
+                       "row %zu of %zu: its loss is not finite; the weights of the model or of the "
+                       "adapter are damaged",
+                       i + 1, d->n);
+        goto out;
+    }
     json_t *ids = json_array(), *logprobs = json_array();
     for (int32_t k = 0; k < b.n_learned; k++) {
         (void)json_array_append_new(ids, json_integer(b.target[k]));
         (void)json_array_append_new(logprobs, json_real(-(double)nll[k]));
     }
-    o = json_pack("{s:I, s:f, s:f}", "n", (json_int_t)b.n_learned, "loss", loss / b.n_learned,
-                  "perplexity", exp(loss / b.n_learned));
+    o = json_pack("{s:I, s:f, s:o}", "n", (json_int_t)b.n_learned, "loss", loss / b.n_learned,
+                  "perplexity", perplexity(loss / b.n_learned));
     if (flags.tokens) {
         json_t *all = json_array();
         for (int32_t k = 0; k < r->n; k++)
@@ -140,10 +153,15 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     else if (!(st = inline_dataset(a, &line, err)))
         st = dataset_load_bytes(&d, &o, line.p, line.n, "the text", z.tok, z.chat, err);
     for (size_t i = 0; !st && i < d.n; i++)
-        st = score_row(&z, s, &d, i, &sum, &count, err);
-    if (!st && d.n > 1)
-        printf("{\"rows\":%zu,\"n\":%lld,\"loss\":%.9g,\"perplexity\":%.9g}\n", d.n,
-               (long long)count, sum / (double)count, exp(sum / (double)count));
+        st = score_row(&z, &d, i, &sum, &count, err);
+    if (!st && d.n > 1) {
+        const double mean = sum / (double)count;
+        json_t *all = json_pack("{s:I, s:I, s:f, s:o}", "rows", (json_int_t)d.n, "n",
+                                (json_int_t)count, "loss", mean, "perplexity", perplexity(mean));
+        (void)json_dumpf(all, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(all);
+    }
 out:
     text_finish(&line);
     dataset_finish(&d);

@@ -28,6 +28,9 @@ cp -r fresh/model cut
 size=$(wc -c <cut/model.safetensors)
 head -c $((size / 2)) fresh/model/model.safetensors >cut/model.safetensors
 refused "truncated safetensors" 3 "model.safetensors" "$hone" ask --model cut hello
+cp -r fresh/model nan
+printf '\377\377\377\377' | dd of=nan/model.safetensors bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+refused "weights that are no numbers" 6 "not finite" "$hone" score --model nan --text "hello there"
 cp -r fresh/model shape
 sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 96/' shape/config.json
 refused "config and weights disagree" 3 "mlp" "$hone" ask --model shape hello
