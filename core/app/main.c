@@ -55,6 +55,22 @@ static void on_interrupt(int signal)
     host_cancel(true);
 }
 
+/* Handlers run on a stack of their own: oneDNN's products point the stack register into memory of
+ * the heap, and a frame put below that would overwrite what lies in front of it. The system
+ * hands signals of the process to this thread. A stack that is there (a sanitizer's) is kept. */
+static void catch_interrupts(void)
+{
+    static char stack[1 << 16]; /* a frame with AVX-512 and AMX registers takes 11 KB */
+    const stack_t own = { .ss_sp = stack, .ss_size = sizeof stack };
+    struct sigaction interrupt = { .sa_handler = on_interrupt, .sa_flags = SA_ONSTACK };
+    stack_t now;
+    if (sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_DISABLE))
+        (void)sigaltstack(&own, NULL);
+    (void)sigaction(SIGINT, &interrupt, NULL);
+    (void)sigaction(SIGTERM, &interrupt, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
 static void usage(FILE *to)
 {
     fprintf(to, "hone %s - teaches a language model what is in your documents\n\n", HONE_VERSION);
@@ -132,11 +148,7 @@ int main(int argc, char **argv)
             return 0;
         }
 
-    struct sigaction interrupt = { .sa_handler = on_interrupt };
-    (void)sigaction(SIGINT, &interrupt, NULL);
-    (void)sigaction(SIGTERM, &interrupt, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-
+    catch_interrupts();
     settings s = { 0 };
     arguments a = { 0 };
     hone_error err = { 0 };
