@@ -124,6 +124,8 @@ typedef struct trial {
     double dropout;
     size_t n_rows, n_val; /* of rows.jsonl; of eval.jsonl, 0: none      */
     json_t *config;
+    const char *optimizer; /* NULL: adamw                               */
+    json_t *optimizer_options;
     int64_t stop_at; /* steps after which the user stops; 0: never */
     train_result result;
     hone_error err;
@@ -191,7 +193,8 @@ static inline hone_status trial_run(trial *t, void (*look)(void *ctx, model *m),
     if (!st)
         st = model_open(&m, b, &mo, &t->err);
     if (!st)
-        st = train_run(m, &rows, t->n_val ? &val : NULL, &t->o, "adamw", NULL, fixture_plugins,
+        st = train_run(m, &rows, t->n_val ? &val : NULL, &t->o,
+                       t->optimizer ? t->optimizer : "adamw", t->optimizer_options, fixture_plugins,
                        t->config, NULL, &hooks, &t->result, &t->err);
     if (!st && t->n_val) {
         hone_error err = { 0 };

@@ -6,12 +6,13 @@
  *
  *     test_resume [backend]                       the tests
  *     test_resume --soak [backend [kills]]        many more kills
- *     test_resume --child out backend             one run, to be killed
+ *     test_resume --child out backend [optimizer] one run, to be killed
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/unit/train/fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -45,6 +46,24 @@ static void make_reference(void)
     trial_ok(&t);
     CHECK_STR(t.result.stopped, "done");
     CHECK_INT(t.result.steps, 17);
+}
+
+/* Every weight trained, little memory for paged state, eight bits for the smallest too. */
+static trial full_trial(const char *out, const char *with)
+{
+    trial t = trial_new(out);
+    t.o.method = 1;
+    t.n_rows = 40;
+    t.o.shuffle = true;
+    t.o.accumulate = 1;
+    t.o.steps = 9;
+    t.o.save_every = 2;
+    t.optimizer = with;
+    if (strncmp(with, "paged", 5) == 0)
+        t.o.paged_memory = 0.0625;
+    if (strcmp(with, "adamw8bit") == 0)
+        t.optimizer_options = json_pack("{s:i}", "min_8bit_size", 100);
+    return t;
 }
 
 /* Numbers of metrics.jsonl do not tell the runs apart either. */
@@ -92,6 +111,68 @@ static void test_resume__after_the_user_stopped(void)
         free(adapter);
         scratch_done(out);
     }
+}
+
+static void check_same_model(const char *a, const char *b)
+{
+    CHECK(same_file(a, b, "model/model.safetensors"));
+    CHECK(same_file(a, b, "checkpoint-9/params.safetensors"));
+    CHECK(same_file(a, b, "checkpoint-9/optimizer.safetensors"));
+}
+
+static void test_resume__whatever_the_optimizer(void)
+{
+    static const struct {
+        const char *name, *same_as; /* same_as: another that ends in the same bytes */
+    } rows[] = {
+        { "adamw", NULL },          { "adam", NULL },         { "adamw8bit", NULL },
+        { "paged-adamw", "adamw" }, { "paged-adam", "adam" },
+    };
+    char *whole[sizeof rows / sizeof *rows] = { NULL };
+    size_t i, k;
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *cut = scratch("optimizer");
+        trial t = full_trial(whole[i] = scratch("whole"), rows[i].name);
+        trial_ok(&t);
+        t.o.out = cut;
+        t.stop_at = 5;
+        CHECK_INT(trial_run(&t, NULL, NULL), HONE_ERR_CANCELLED);
+        t.stop_at = 0;
+        trial_ok(&t);
+        check_same_model(whole[i], cut);
+        check_same_metrics(whole[i], cut);
+        for (k = 0; rows[i].same_as && k < i; k++)
+            if (strcmp(rows[k].name, rows[i].same_as) == 0)
+                check_same_model(whole[k], cut);
+        json_decref(t.optimizer_options);
+        scratch_done(cut);
+    }
+    CHECK(!same_file(whole[0], whole[1], "model/model.safetensors"));
+    CHECK(!same_file(whole[0], whole[2], "model/model.safetensors"));
+    for (i = 0; i < sizeof rows / sizeof *rows; i++)
+        scratch_done(whole[i]);
+}
+
+/* States of another optimizer are never taken for its own. */
+static void test_resume__refuses_another_optimizer_by_name(void)
+{
+    static const char *const others[] = { "adam", "adamw8bit", "paged-adamw" };
+    char *out = scratch("other-optimizer");
+    trial t = full_trial(out, "adamw");
+    size_t i;
+    t.stop_at = 4;
+    CHECK_INT(trial_run(&t, NULL, NULL), HONE_ERR_CANCELLED);
+    for (i = 0; i < sizeof others / sizeof *others; i++) {
+        trial other = full_trial(out, others[i]);
+        char want[128];
+        CHECK_INT(trial_run(&other, NULL, NULL), HONE_ERR_STATE);
+        (void)snprintf(want, sizeof want,
+                       "optimizer.name was \"adamw\" when this run began and is \"%s\" now",
+                       others[i]);
+        CHECK_HAS(other.err.message, want);
+        json_decref(other.optimizer_options);
+    }
+    scratch_done(out);
 }
 
 /* ------------------------------------------------------------- damaged folders */
@@ -285,14 +366,15 @@ static void test_resume__after_a_full_disk(void)
 
 /* ------------------------------------------------------------------------ kills */
 
-static pid_t start_child(const char *out)
+/* with NULL: busy_trial, else full_trial. */
+static pid_t start_child(const char *out, const char *with)
 {
-    char *const argv[] = { mem_strdup("test_resume"), mem_strdup("--child"), mem_strdup(out),
-                           mem_strdup(fixture_backend), NULL };
+    char *const argv[] = { mem_strdup("test_resume"),   mem_strdup("--child"), mem_strdup(out),
+                           mem_strdup(fixture_backend), mem_strdup(with),      NULL };
     pid_t child = -1;
     size_t i;
     CHECK_INT(posix_spawn(&child, "/proc/self/exe", NULL, NULL, argv, environ), 0);
-    for (i = 0; i < 4; i++)
+    for (i = 0; i < 5; i++)
         free(argv[i]);
     return child;
 }
@@ -309,11 +391,11 @@ static uint64_t draws;
 
 /* Kill a run over and over, a little later each time it got nowhere, until it is done; the
  * time to the kill is drawn up to `seconds`. How often it was killed is returned. */
-static int run_and_kill(const char *out, double seconds)
+static int run_and_kill(const char *out, const char *with, double seconds)
 {
     int kills = 0;
     for (;;) {
-        const pid_t child = start_child(out);
+        const pid_t child = start_child(out, with);
         const double wait = rng_uniform(11, 1, draws++) * seconds;
         int status;
         usleep((useconds_t)(wait * 1e6));
@@ -328,22 +410,22 @@ static int run_and_kill(const char *out, double seconds)
     }
 }
 
-static double seconds_of_a_run(void)
+static double seconds_of_a_run(const char *with)
 {
     char *out = scratch("timed");
     const double began = clock_now();
-    CHECK_INT(wait_child(start_child(out)), 0);
+    CHECK_INT(wait_child(start_child(out, with)), 0);
     scratch_done(out);
     return clock_now() - began;
 }
 
 static void kill_until(int wanted, double limit)
 {
-    const double began = clock_now(), whole = seconds_of_a_run();
+    const double began = clock_now(), whole = seconds_of_a_run(NULL);
     int kills = 0, runs = 0;
     while (!runs || (kills < wanted && clock_now() - began < limit)) {
         char *out = scratch("killed");
-        kills += run_and_kill(out, whole);
+        kills += run_and_kill(out, NULL, whole);
         runs++;
         check_same_adapter(reference, out);
         check_same_metrics(reference, out);
@@ -358,6 +440,43 @@ static void test_resume__after_kills_at_random_moments(void)
     kill_until(8, 5);
 }
 
+/* Two folders list the same names. */
+static void check_folder(const char *a, const char *b)
+{
+    struct dirent **list[2] = { NULL };
+    int n[2], i, k;
+    n[0] = scandir(a, &list[0], NULL, alphasort);
+    n[1] = scandir(b, &list[1], NULL, alphasort);
+    CHECK_INT(n[1], n[0]);
+    for (i = 0; i < n[0] && i < n[1]; i++)
+        CHECK_STR(list[1][i]->d_name, list[0][i]->d_name);
+    for (k = 0; k < 2; k++) {
+        for (i = 0; i < n[k]; i++)
+            free(list[k][i]);
+        free(list[k]);
+    }
+}
+
+/* Paged state leaves nothing behind, killed or not. */
+static void test_resume__after_kills_with_paged_state(void)
+{
+    char *out = scratch("killed-paged"), *whole = scratch("whole-paged");
+    trial t = full_trial(whole, "adamw");
+    hone_error err = { 0 };
+    const double seconds = seconds_of_a_run("paged-adamw");
+    int kills = 0, rounds;
+    trial_ok(&t);
+    for (rounds = 0; rounds < 20 && !kills; rounds++) {
+        CHECK_OK(dir_remove(out, &err), err);
+        kills = run_and_kill(out, "paged-adamw", seconds);
+        check_same_model(whole, out);
+    }
+    CHECK(kills > 0);
+    check_folder(whole, out);
+    scratch_done(out);
+    scratch_done(whole);
+}
+
 static int soak_kills = 500;
 
 static void test_resume__soak(void)
@@ -365,9 +484,9 @@ static void test_resume__soak(void)
     kill_until(soak_kills, 3600);
 }
 
-static int child(const char *out)
+static int child(const char *out, const char *with)
 {
-    trial t = busy_trial(out);
+    trial t = with ? full_trial(out, with) : busy_trial(out);
     const hone_status st = trial_run(&t, NULL, NULL);
     if (st)
         fprintf(stderr, "child: %s\n", t.err.message);
@@ -376,13 +495,13 @@ static int child(const char *out)
 
 int main(int argc, char **argv)
 {
-    const bool is_child = argc == 4 && strcmp(argv[1], "--child") == 0;
+    const bool is_child = argc >= 4 && strcmp(argv[1], "--child") == 0;
     const bool is_soak = argc > 1 && strcmp(argv[1], "--soak") == 0;
     int rest = is_child ? 2 : is_soak ? 1 : 0;
     if (!fixture_open(argc - rest, argv + rest))
         return 77;
     if (is_child)
-        return child(argv[2]);
+        return child(argv[2], argc > 4 ? argv[4] : NULL);
     if (is_soak && argc > 3)
         soak_kills = atoi(argv[3]);
     make_reference();
@@ -392,12 +511,15 @@ int main(int argc, char **argv)
     } else {
         RUN(test_resume__two_runs_are_the_same);
         RUN(test_resume__after_the_user_stopped);
+        RUN(test_resume__whatever_the_optimizer);
+        RUN(test_resume__refuses_another_optimizer_by_name);
         RUN(test_resume__passes_over_damaged_checkpoints);
         RUN(test_resume__sweeps_what_a_kill_left);
         RUN(test_resume__refuses_another_run_by_name);
         RUN(test_resume__one_run_to_a_folder);
         RUN(test_resume__after_a_full_disk);
         RUN(test_resume__after_kills_at_random_moments);
+        RUN(test_resume__after_kills_with_paged_state);
     }
     scratch_done(reference);
     return fixture_exit();
