@@ -39,11 +39,10 @@ static hone_status run(registry *r, const char *name, char **settings, int n_set
     if (!st)
         st = ops_open(&g.side[COMPOSED].o, plugin_host(), c->ops, 0, c->config, OPS_COMPOSE, err);
     if (!st) {
-        void (*const suites[])(rig *) = { check_memory, check_seven,     check_gemm,
-                                          check_ew,     check_attention, check_fused };
-        static const char *const names[] = {
-            "memory", "seven", "gemm", "ew", "attention", "fused"
-        };
+        void (*const suites[])(rig *) = { check_memory, check_seven,     check_gemm, check_ew,
+                                          check_blocks, check_attention, check_fused };
+        static const char *const names[] = { "memory", "seven",     "gemm", "ew",
+                                             "blocks", "attention", "fused" };
         for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
             const int before = failures;
             suites[i](&g);

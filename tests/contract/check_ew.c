@@ -133,22 +133,24 @@ static float nasty(rig *r)
                : odd[pick(r, 0, (int64_t)(sizeof odd / sizeof *odd) - 1)];
 }
 
-static void random_program(rig *r, made *m, uint32_t n_insns)
+/* simple: loads, stores and arithmetic alone, what a device may compile as a whole. */
+static void random_program(rig *r, made *m, uint32_t n_insns, bool simple)
 {
-    static const uint8_t exact[] = { HONE_EW_ADD,   HONE_EW_SUB,   HONE_EW_MUL,    HONE_EW_DIV,
-                                     HONE_EW_FMA,   HONE_EW_NEG,   HONE_EW_ABS,    HONE_EW_SQRT,
-                                     HONE_EW_MIN,   HONE_EW_MAX,   HONE_EW_SIGN,   HONE_EW_LT,
-                                     HONE_EW_LE,    HONE_EW_EQ,    HONE_EW_SEL,    HONE_EW_FMA,
-                                     HONE_EW_ADD,   HONE_EW_LUT,   HONE_EW_LOAD,   HONE_EW_CONST,
-                                     HONE_EW_PARAM, HONE_EW_INDEX, HONE_EW_RANDOM, HONE_EW_BITS,
-                                     HONE_EW_LOADB, HONE_EW_STORE };
+    static const uint8_t exact[] = { HONE_EW_ADD,   HONE_EW_SUB,   HONE_EW_MUL,   HONE_EW_DIV,
+                                     HONE_EW_FMA,   HONE_EW_NEG,   HONE_EW_ABS,   HONE_EW_SQRT,
+                                     HONE_EW_MIN,   HONE_EW_MAX,   HONE_EW_SIGN,  HONE_EW_LT,
+                                     HONE_EW_LE,    HONE_EW_EQ,    HONE_EW_SEL,   HONE_EW_FMA,
+                                     HONE_EW_ADD,   HONE_EW_STORE, HONE_EW_LOAD,  HONE_EW_CONST,
+                                     HONE_EW_PARAM, HONE_EW_LUT,   HONE_EW_INDEX, HONE_EW_RANDOM,
+                                     HONE_EW_BITS,  HONE_EW_LOADB };
+    const int64_t n_ops = (int64_t)sizeof exact - (simple ? 5 : 0);
     uint32_t regs = 0;
     memset(m, 0, sizeof *m);
     for (int i = 0; i < N_LUT; i++)
         m->lut[i] = nasty(r);
     for (uint32_t i = 0; i < n_insns; i++) {
         hone_ew_insn *s = &m->insn[i];
-        s->op = exact[pick(r, 0, (int64_t)sizeof exact - 1)];
+        s->op = exact[pick(r, 0, n_ops - 1)];
         if (i + 1 == n_insns)
             s->op = HONE_EW_STORE;
         else if (regs == HONE_EW_MAX_REGS)
@@ -209,14 +211,15 @@ static void random_program(rig *r, made *m, uint32_t n_insns)
 }
 
 /* Strides over `shape` in some order of dimensions, with gaps; repeat: some are 0. */
-static hone_tensor random_view(rig *r, const int64_t shape[4], bool repeat, int64_t *total)
+static hone_tensor random_view(rig *r, const int64_t shape[4], bool dense, bool repeat,
+                               int64_t *total)
 {
     hone_tensor t = hone_tensor_dense(0, 0, HONE_F32, 4, shape);
-    const bool turned = pick(r, 0, 3) == 0, gaps = pick(r, 0, 2) == 0;
+    const bool turned = !dense && pick(r, 0, 3) == 0, gaps = !dense && pick(r, 0, 2) == 0;
     int64_t step = 1;
     for (int i = 0; i < 4; i++) {
         const int k = turned ? i : 3 - i;
-        if (repeat && pick(r, 0, 3) == 0) {
+        if (repeat && !dense && pick(r, 0, 3) == 0) {
             t.stride[k] = 0;
             continue;
         }
@@ -246,6 +249,7 @@ static void random_one(rig *r, int round)
     hone_kernel kernel = 0;
     hone_error err = { 0 };
     hone_ew_args args;
+    const bool simple = round % 2 == 0;
     const uint32_t insns = (uint32_t)pick(r, 2, round % 9 == 0 ? HONE_EW_MAX_INSNS : 40);
     for (int k = 0; k < 4; k++)
         shape[k] = pick(r, 0, 1) ? pick_of(r, sizes, k < 2 ? 5 : 11) : 1;
@@ -254,7 +258,7 @@ static void random_one(rig *r, int round)
     if (round % 19 == 5)
         shape[0] = 9, shape[1] = 1, shape[2] = 1, shape[3] = 20011;
     n = shape[0] * shape[1] * shape[2] * shape[3];
-    random_program(r, &m, insns);
+    random_program(r, &m, insns, simple);
     sent = m;
     sent.p.insns = sent.insn;
     sent.p.lut = sent.lut;
@@ -281,7 +285,7 @@ static void random_one(rig *r, int round)
             total[k] = n + 8;
             views[k] = hone_tensor_1d(0, 0, HONE_F32, total[k]);
         } else {
-            views[k] = random_view(r, shape, k < IN_PLACE, &total[k]);
+            views[k] = random_view(r, shape, simple, k < IN_PLACE, &total[k]);
         }
         x.flat[k] = calloc((size_t)total[k], 4);
         for (int64_t i = 0; i < total[k]; i++)

@@ -87,6 +87,7 @@ void check_memory(rig *r);    /* check_memory.c: buffers, queues, events, bad ar
 void check_seven(rig *r);     /* check_seven.c: copy, fill, rows, reduce */
 void check_gemm(rig *r);      /* check_gemm.c */
 void check_ew(rig *r);        /* check_ew.c: programs */
+void check_blocks(rig *r);    /* check_blocks.c: programs over blocks of elements */
 void check_fused(rig *r);     /* check_fused.c: norm, rope, swiglu, linear, loss */
 void check_attention(rig *r); /* check_attention.c */
 

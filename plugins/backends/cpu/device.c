@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cpu.h"
+#include "ew.h"
 
 #define HUGE (UINT64_C(2) << 20)
 
@@ -75,8 +75,13 @@ static void device_close(hone_dev *dev)
 {
     if (!dev)
         return;
-    for (uint32_t i = 0; i < dev->n_slots; i++)
-        dev->host->free(dev->host, dev->chunk[i / CPU_CHUNK][i % CPU_CHUNK].p);
+    for (uint32_t i = 0; i < dev->n_slots; i++) {
+        cpu_slot *s = &dev->chunk[i / CPU_CHUNK][i % CPU_CHUNK];
+        if (s->kind == CPU_PROGRAM)
+            ew_code_free(dev->host, s->p);
+        else
+            dev->host->free(dev->host, s->p);
+    }
     for (uint32_t i = 0; i < CPU_CHUNKS && dev->chunk[i]; i++)
         dev->host->free(dev->host, dev->chunk[i]);
     pthread_mutex_destroy(&dev->lock);

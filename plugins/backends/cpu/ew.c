@@ -1,5 +1,6 @@
 /*
- * ew.c - elementwise programs: compile, and run in blocks of EW_BLOCK elements.
+ * ew.c - elementwise programs: compile, and run in blocks of EW_BLOCK elements. Plain
+ * arithmetic on dense float32 has machine code of its own (jit.c); the rest goes as follows.
  *
  * A block goes through the program one instruction at a time, each a vector loop
  * over 256 floats, so that the registers of a program stay in L1. Registers share
@@ -72,10 +73,19 @@ hone_status cpu_ew_compile(hone_dev *dev, const hone_ew_program *program, hone_k
             code->nearest_of[i] = code->n_nearest;
             prepare_nearest(&nearest[code->n_nearest++], program->lut + s->idx, 1u << s->aux);
         }
+    if (dev->k->vex)
+        code->jit = cpu_jit_make(dev->host, &code->program);
     st = cpu_slot_add(dev, code, sizeof *code, CPU_PROGRAM, kernel, err);
     if (st)
-        dev->host->free(dev->host, code);
+        ew_code_free(dev->host, code);
     return st;
+}
+
+void ew_code_free(const hone_host *host, ew_code *code)
+{
+    if (code)
+        cpu_jit_free(host, code->jit);
+    host->free(host, code);
 }
 
 void cpu_ew_free(hone_dev *dev, hone_kernel kernel)
@@ -83,7 +93,7 @@ void cpu_ew_free(hone_dev *dev, hone_kernel kernel)
     uint64_t bytes;
     uint32_t kind;
     if (kernel)
-        dev->host->free(dev->host, cpu_slot_take(dev, kernel, &bytes, &kind));
+        ew_code_free(dev->host, cpu_slot_take(dev, kernel, &bytes, &kind));
 }
 
 /* ------------------------------------------------------------------ prepare */
@@ -384,6 +394,40 @@ static void run_blocks(void *arg, int64_t lo, int64_t hi, int thread)
     }
 }
 
+/* Machine code takes dense float32 alone. */
+static bool all_dense(const ew_run *run)
+{
+    const hone_ew_program *p = &run->code->program;
+    for (uint32_t i = 0; i < p->n_insns; i++) {
+        const ew_walk *w = &run->buf[p->insns[i].idx % HONE_EW_MAX_BUFS];
+        const bool memory = p->insns[i].op == HONE_EW_LOAD || p->insns[i].op == HONE_EW_STORE;
+        if (memory && (!w->linear || w->dtype != HONE_F32))
+            return false;
+    }
+    return true;
+}
+
+static void run_code(void *arg, int64_t lo, int64_t hi, int thread)
+{
+    const ew_run *run = arg;
+    const hone_ew_program *p = &run->code->program;
+    const int64_t first = lo * EW_BLOCK,
+                  end = hi * EW_BLOCK < run->count ? hi * EW_BLOCK : run->count;
+    const int64_t whole = (end - first) / JIT_STEP * JIT_STEP;
+    float *bufs[HONE_EW_MAX_BUFS], constants[HONE_EW_MAX_REGS] = { 0 };
+    ew_state state;
+    (void)thread;
+    ew_run_start(run, &state);
+    for (uint32_t i = 0; i < p->n_insns; i++)
+        if (run->uniform[i])
+            constants[p->insns[i].dst] = state.value[p->insns[i].dst][0];
+    for (uint32_t k = 0; k < p->n_bufs; k++)
+        bufs[k] = run->buf[k].p ? (float *)(void *)run->buf[k].p + first : NULL;
+    cpu_jit_run(run->code->jit, bufs, constants, whole);
+    if (first + whole < end)
+        ew_run_block(run, &state, first + whole, end - first - whole);
+}
+
 hone_status cpu_elementwise(hone_queue *q, const hone_ew_args *args, hone_error *err)
 {
     ew_run run;
@@ -392,6 +436,7 @@ hone_status cpu_elementwise(hone_queue *q, const hone_ew_args *args, hone_error 
     st = ew_run_init(&run, q->dev, args, -1, "elementwise", err);
     if (st)
         return st;
-    cpu_parallel(q->dev, run.count / EW_BLOCK + (run.count % EW_BLOCK != 0), 16, run_blocks, &run);
+    cpu_parallel(q->dev, run.count / EW_BLOCK + (run.count % EW_BLOCK != 0), 16,
+                 run.code->jit && all_dense(&run) ? run_code : run_blocks, &run);
     return HONE_OK;
 }

@@ -7,10 +7,12 @@
 #define CPU_EW_H
 
 #include "cpu.h"
+#include "jit.h"
 
 /* A compiled program: our copy of the plugin's, checked. */
 typedef struct ew_code {
     hone_ew_program program;    /* insns and lut point behind this struct */
+    cpu_jit *jit;               /* owned; NULL: interpreted */
     const cpu_nearest *nearest; /* behind it too: of each NEAREST, in their order */
     uint8_t n_nearest;
     uint8_t nearest_of[HONE_EW_MAX_INSNS]; /* which of them an instruction has */
@@ -45,6 +47,9 @@ typedef struct ew_state {
     float slot[HONE_EW_MAX_REGS][EW_BLOCK] __attribute__((aligned(CPU_ALIGN)));
     const float *value[HONE_EW_MAX_REGS]; /* of register r: a slot, or the buffer itself */
 } ew_state;
+
+/* Give back a compiled program. */
+void ew_code_free(const hone_host *host, ew_code *code);
 
 /* keep: a register to be read after the program (reduce), or -1. */
 hone_status ew_run_init(ew_run *run, const hone_dev *dev, const hone_ew_args *args, int keep,

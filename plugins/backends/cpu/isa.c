@@ -6,7 +6,7 @@
  */
 #include "kernels.h"
 
-#define SET(suffix, bytes)                       \
+#define SET(suffix, bytes, avx2)                 \
     extern const cpu_exact cpu_exact_##suffix;   \
     extern const cpu_rows cpu_rows_##suffix;     \
     extern const cpu_tile cpu_tile_##suffix;     \
@@ -14,6 +14,7 @@
     extern const cpu_int8 cpu_int8_##bytes;      \
     static const cpu_kernels kernels_##bytes = { \
         .name = "x86-64-" #suffix,               \
+        .vex = avx2,                             \
         .exact = &cpu_exact_##suffix,            \
         .rows = &cpu_rows_##suffix,              \
         .tile = &cpu_tile_##suffix,              \
@@ -21,10 +22,10 @@
         .int8 = &cpu_int8_##bytes,               \
     }
 
-SET(v1, v1);
-SET(v3, v3);
-SET(v4, v4);
-SET(v4, v4vnni);
+SET(v1, v1, 0);
+SET(v3, v3, 1);
+SET(v4, v4, 1);
+SET(v4, v4vnni, 1);
 
 /* The features of the psABI levels that matter to these loops; GCC 12 knows the
  * levels by name, clang 14 does not. */

@@ -129,6 +129,7 @@ typedef struct cpu_int8 {
 
 typedef struct cpu_kernels {
     const char *name; /* "x86-64-v4" */
+    int vex;          /* AVX2 and FMA: programs may become machine code */
     const cpu_exact *exact;
     const cpu_rows *rows;
     const cpu_tile *tile;
