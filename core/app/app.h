@@ -89,7 +89,7 @@ HONE_MUST_CHECK hone_status settings_load(settings *s, const command *c, int arg
                                           arguments *a, hone_error *err);
 
 extern const command cmd_prepare, cmd_train, cmd_ask, cmd_chat, cmd_exam, cmd_tokenize,
-    cmd_detokenize, cmd_score, cmd_plugin, cmd_doctor, cmd_vocabulary, cmd_options;
+    cmd_detokenize, cmd_score, cmd_plugin, cmd_convert, cmd_doctor, cmd_vocabulary, cmd_options;
 
 /* Set by SIGINT: 1 asks to stop, a second one ends the process at once. */
 extern volatile int app_stop;

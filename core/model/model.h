@@ -277,6 +277,9 @@ HONE_MUST_CHECK hone_status model_save_full(model *m, const char *dir, uint32_t 
  * included: a folder that model_open() reads with that format only, and gives the same bits. */
 HONE_MUST_CHECK hone_status model_save_stored(model *m, const char *dir, int64_t shard_bytes,
                                               hone_error *err);
+/* A number for all weights that do not train, as the device holds them: the same as long as
+ * none of their bytes changes. Waits for the queue. */
+HONE_MUST_CHECK hone_status model_base_hash(model *m, uint64_t *hash, hone_error *err);
 /* hone.json of an adapter folder: template and tokenizer it was trained with. NULL: none. */
 HONE_MUST_CHECK hone_status adapter_provenance(json_t **out, const char *adapter_dir,
                                                hone_error *err);

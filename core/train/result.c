@@ -8,6 +8,7 @@
  */
 #include "core/train/parts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 static const uint32_t save_dtypes[] = { HONE_F32, HONE_BF16, HONE_F16 }; /* of train.save_dtype */
@@ -104,16 +105,18 @@ static json_t *data_json(const dataset *d)
 
 static json_t *result_json(const train_result *r)
 {
+    char base[17];
     if (!r)
         return json_null();
-    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I, s:I}", "stopped",
+    (void)snprintf(base, sizeof base, "%016" PRIx64, r->base_hash);
+    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I, s:I, s:s}", "stopped",
                      r->stopped, "steps", (json_int_t)r->steps, "epochs", (json_int_t)r->epochs,
                      "first_loss", json_real_or_null(r->first_loss), "last_loss",
                      json_real_or_null(r->last_loss), "first_val", json_real_or_null(r->first_val),
                      "best_val", json_real_or_null(r->best_val), "best_step",
                      (json_int_t)r->best_step, "seconds", r->seconds, "tokens_per_second",
                      r->tokens_per_second, "model_bytes", (json_int_t)r->model_bytes,
-                     "peak_host_bytes", (json_int_t)r->peak_host_bytes);
+                     "peak_host_bytes", (json_int_t)r->peak_host_bytes, "base_hash", base);
 }
 
 hone_status run_file_write(const char *dir, const json_t *identity, const json_t *config, model *m,

@@ -99,6 +99,20 @@ static hone_status open_optimizer(run *r, hone_error *err)
                           r->plugins, &how, err);
 }
 
+/* The base must be what it was: a kernel that writes beside its output would train it too. */
+static hone_status check_base(const run *r, hone_error *err)
+{
+    uint64_t now = 0;
+    hone_status st = model_base_hash(r->m, &now, err);
+    if (!st && now != r->base_hash)
+        st = hone_fail(err, HONE_ERR_DEVICE,
+                       "the base model's weights changed while its adapter was trained (hash "
+                       "%016" PRIx64 ", was %016" PRIx64 "); nothing is saved: the memory or the "
+                       "device's plugin is at fault",
+                       now, r->base_hash);
+    return st;
+}
+
 static hone_status run_open(run *r, hone_error *err)
 {
     int64_t step = 0, most;
@@ -136,6 +150,8 @@ static hone_status run_open(run *r, hone_error *err)
     if (!st)
         st = model_loss(r->m, &left, err); /* what was computed before us is not ours */
     if (!st)
+        st = model_base_hash(r->m, &r->base_hash, err);
+    if (!st)
         st = run_file_write(r->o->out, r->identity, r->config, r->m, r->train, r->val, NULL, err);
     return st;
 }
@@ -171,6 +187,7 @@ static void fill_result(const run *r, train_result *out)
         .tokens_per_second = r->passed > 0 ? (double)r->tokens_here / r->passed : 0,
         .model_bytes = model_bytes(r->m) + states.device + states.host,
         .peak_host_bytes = mem_resident_peak(),
+        .base_hash = r->base_hash,
     };
 }
 
@@ -242,6 +259,8 @@ hone_status train_run(model *m, dataset *train, dataset *val, const train_option
     hone_status st = run_open(&r, err);
     if (!st)
         st = run_loop(&r, err);
+    if (!st)
+        st = check_base(&r, err);
     if (!st && !r.interrupted)
         st = finish(&r, err);
     if (st)

@@ -18,9 +18,10 @@ typedef struct run {
     dataset *train, *val; /* val NULL: none */
     dataset own_val;      /* owned: when the caller gave no place for the split */
 
-    int lock;         /* -1: not held */
-    json_t *identity; /* owned */
-    optimizer *opt;   /* owned */
+    uint64_t base_hash; /* of the weights that do not train, before the first step */
+    int lock;           /* -1: not held */
+    json_t *identity;   /* owned */
+    optimizer *opt;     /* owned */
     metrics log;
     evaluator eval; /* owned; d NULL: no validation */
     plan_options order;

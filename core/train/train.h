@@ -69,6 +69,7 @@ typedef struct train_result {
     const char *stopped; /* "done", "early stop", "interrupted" */
     double seconds, tokens_per_second;
     int64_t model_bytes, peak_host_bytes;
+    uint64_t base_hash; /* of the weights that do not train; the same before and after */
 } train_result;
 
 typedef struct train_hooks {
