@@ -81,7 +81,7 @@ static void emulate_int8(const planes *p, const float *x, int64_t n, int64_t row
                     apart +=
                         (double)x[i * cols + k] * codes[o * cols + k] * (double)scales[o] / 127;
                 else if (most > 0)
-                    sum += lrintf(x[i * cols + k] * (127 / most)) * codes[o * cols + k];
+                    sum += lrintf(x[i * cols + k] * (1 / most * 127)) * codes[o * cols + k];
             }
             want[i * rows + o] =
                 (double)sum * ((double)most * (double)scales[o] / (127.0 * 127.0)) + apart;

@@ -16,7 +16,7 @@ static st_file *fixture;
 /* Tensor CASE.PART of the fixture. */
 static const st_tensor *part(const char *name, const char *part_name)
 {
-    char full[64];
+    char full[96];
     (void)snprintf(full, sizeof full, "%s.%s", name, part_name);
     return golden_tensor(fixture, full);
 }

@@ -76,7 +76,7 @@ static void quantize_rows(void *arg, int64_t lo, int64_t hi, int thread)
     for (int64_t i = lo; i < hi; i++) {
         const float s = j->q_scale[i];
         j->k->quantize(j->q + i * j->q_row, j->x + i * j->x_row, j->apart, j->in,
-                       s > 0 && isfinite(127 / s) ? 127 / s : 0);
+                       s > 0 && isfinite(1 / s) ? 1 / s * 127 : 0);
         for (int64_t k = 0; k < j->n_apart; k++)
             j->x_apart[i * j->n_apart + k] = j->x[i * j->x_row + j->column[k]];
     }

@@ -2,7 +2,7 @@
  * int8.c - one byte per weight and a scale per row: the weights of LLM.int8() (Dettmers et
  * al. 2022), rounded as bitsandbytes' int8_vectorwise_quant() does.
  *
- *   code = round to nearest even (w * (127 / s)),  s = largest |w| of the row
+ *   code = round to nearest even (w * (1 / s * 127)),  s = largest |w| of the row
  *   w    = code * s / 127
  *
  * A device with a kernel for the format multiplies bytes by bytes: rows of x are quantized
@@ -84,7 +84,7 @@ static void quantize_rows(void *arg, int64_t lo, int64_t hi)
             bad |= !(fabsf(x[i]) <= FLT_MAX);
         }
         j->scales[r] = bad ? NAN : largest;
-        factor = 127 / largest;
+        factor = 1 / largest * 127;
         for (int64_t i = 0; i < j->cols; i++)
             code[i] = bad || !(largest > 0) ? 0
                       : isfinite(factor)    ? (int8_t)rintf(x[i] * factor)
