@@ -11,7 +11,10 @@
 hone_status count_cause(json_t *causes, const char *key, json_int_t by, hone_error *err)
 {
     const json_int_t before = json_integer_value(json_object_get(causes, key));
-    if (json_object_set_new(causes, key, json_integer(before + by)))
+    json_int_t sum;
+    if (__builtin_add_overflow(before, by, &sum)) /* a child may say anything */
+        sum = INT64_MAX;
+    if (json_object_set_new(causes, key, json_integer(sum)))
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
     return HONE_OK;
 }
