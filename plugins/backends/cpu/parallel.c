@@ -9,7 +9,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -20,8 +22,33 @@ extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);
 extern void omp_set_num_threads(int n);
 
+static void no_work(void *arg)
+{
+    (void)arg;
+}
+
+/* The threads of a team are made by its first loop and inherit the mask of their maker. oneDNN's
+ * kernels point the stack register into a heap block, where a handler would write its frame: the
+ * team takes no signal but those of its own faults. */
+static void make_team(int threads)
+{
+    static __thread int made; /* threads of the team this thread leads */
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT };
+    sigset_t mask, before;
+    if (made >= threads)
+        return;
+    (void)sigfillset(&mask);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        (void)sigdelset(&mask, own[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &mask, &before);
+    GOMP_parallel(no_work, NULL, (unsigned)threads, 0);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    made = threads;
+}
+
 void cpu_parallel_setup(int threads)
 {
+    make_team(threads);
     omp_set_num_threads(threads);
 }
 
@@ -49,10 +76,12 @@ void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
     const int64_t threads = pieces < dev->threads ? pieces : dev->threads;
     if (n <= 0)
         return;
-    if (threads <= 1)
+    if (threads <= 1) {
         body(arg, 0, n, 0);
-    else
-        GOMP_parallel(range_run, &job, (unsigned)threads, 0);
+        return;
+    }
+    make_team(dev->threads);
+    GOMP_parallel(range_run, &job, (unsigned)threads, 0);
 }
 
 typedef struct each_job {
@@ -77,11 +106,13 @@ void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t it
     each_job job = { 0, n, body, arg };
     if (n <= 0)
         return;
-    if (n == 1 || dev->threads == 1)
+    if (n == 1 || dev->threads == 1) {
         for (int64_t i = 0; i < n; i++)
             body(arg, i, 0);
-    else
-        GOMP_parallel(each_run, &job, (unsigned)(n < dev->threads ? n : dev->threads), 0);
+        return;
+    }
+    make_team(dev->threads);
+    GOMP_parallel(each_run, &job, (unsigned)(n < dev->threads ? n : dev->threads), 0);
 }
 
 /* Cores of the affinity mask, cut by the quota of the control group (v2). */
