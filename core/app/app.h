@@ -40,6 +40,10 @@ typedef struct use_options { /* section "use": what ask, chat, exam and score ru
     int64_t context;         /* tokens of the cache */
 } use_options;
 
+typedef struct plan_settings { /* section "plan" */
+    const char *memory;        /* "8GB"; NULL: what is free */
+} plan_settings;
+
 typedef struct settings {
     top_options top;
     data_options data;
@@ -49,6 +53,7 @@ typedef struct settings {
     sampling generate;
     use_options use;
     exam_options exam;
+    plan_settings plan;
     /* Sections whose rows belong to plugins: checked when the component is opened.
      * optimizer {"name": .., its options}; reader, recipe {name: {..}}; device, weights {..}. */
     json_t *optimizer, *reader, *recipe, *device, *weights; /* owned */
@@ -88,7 +93,7 @@ extern const command *const commands[]; /* NULL-terminated; main.c */
 HONE_MUST_CHECK hone_status settings_load(settings *s, const command *c, int argc, char **argv,
                                           arguments *a, hone_error *err);
 
-extern const command cmd_prepare, cmd_train, cmd_ask, cmd_chat, cmd_exam, cmd_tokenize,
+extern const command cmd_prepare, cmd_plan, cmd_train, cmd_ask, cmd_chat, cmd_exam, cmd_tokenize,
     cmd_detokenize, cmd_score, cmd_plugin, cmd_convert, cmd_doctor, cmd_vocabulary, cmd_options;
 
 /* Set by SIGINT: 1 asks to stop, a second one ends the process at once. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/app/progress.h"
+#include "core/app/setup.h"
 
 static struct {
     bool json;
@@ -41,35 +42,6 @@ out:
     return st;
 }
 
-/* Read and prove the dataset(s); print the report. */
-static hone_status load_data(settings *s, const session *z, dataset *train, dataset *val,
-                             hone_error *err)
-{
-    dataset_options o = {
-        .path = s->data_path,
-        .seq_len = s->train.seq_len,
-        .over_long = s->data.over_long,
-        .raw_bos = s->data.raw_bos,
-        .raw_eos = s->data.raw_eos,
-        .learn_prompt = s->data.learn_prompt,
-        .date = s->data.date,
-    };
-    text report = { 0 };
-    hone_status st = dataset_load(train, &o, z->tok, z->chat, err);
-    if (st)
-        return st;
-    dataset_report_print(&train->report, &report);
-    fprintf(stderr, "%s: rows for training\n%s", o.path, report.p ? report.p : "");
-    text_finish(&report);
-    if (s->train.val) {
-        o.path = s->train.val;
-        return dataset_load(val, &o, z->tok, z->chat, err);
-    }
-    if (s->train.val_split > 0)
-        return dataset_split(train, val, s->train.val_split, (uint64_t)s->train.seed, err);
-    return HONE_OK;
-}
-
 /* What tuned files say of where they come from: see promise 3 in docs/architecture.md. */
 static json_t *provenance_of(const session *z, const settings *s, const dataset *train)
 {
@@ -79,16 +51,8 @@ static json_t *provenance_of(const session *z, const settings *s, const dataset 
                      s->data_path, "dataset_hash", train->hash);
 }
 
-static int64_t largest_row_count(const dataset *d, const train_options *t)
-{
-    /* No micro-batch packs more sequences than its shortest rows allow. */
-    int64_t shortest = t->seq_len;
-    for (size_t i = 0; i < d->n; i++)
-        shortest = d->rows[i].n < shortest ? d->rows[i].n : shortest;
-    return t->packing ? t->seq_len * t->batch / (shortest > 0 ? shortest : 1) + 1 : t->batch;
-}
-
-static void print_result(const train_result *r, const settings *s, const char *what)
+static void print_result(const train_result *r, const run_plan *p, const settings *s,
+                         const char *what)
 {
     text t = { 0 };
     text_printf(&t, "%s after %lld steps in ", r->stopped, (long long)r->steps);
@@ -99,15 +63,23 @@ static void print_result(const train_result *r, const settings *s, const char *w
                     (long long)r->best_step);
     text_printf(&t, "; %.0f tok/s\nmemory: model and buffers ", r->tokens_per_second);
     print_bytes(&t, (double)r->model_bytes);
-    text_puts(&t, ", resident at most ");
+    text_puts(&t, " (planned ");
+    print_bytes(&t, (double)(p->device_total + p->paged_host));
+    text_puts(&t, "), resident at most ");
     print_bytes(&t, (double)r->peak_host_bytes);
+    text_puts(&t, " (planned ");
+    print_bytes(&t, (double)p->resident);
+    text_puts(&t, ")");
+    if (r->step_seconds > 0 && !isnan(p->step_seconds))
+        text_printf(&t, "\ntime: %.3g s a step (planned %.3g s)", r->step_seconds, p->step_seconds);
     text_printf(&t, "\nwritten: %s/%s\n", s->train.out, what);
     if (!text_status(&t, NULL))
         fputs(t.p, stdout);
     text_finish(&t);
 }
 
-static void print_json(const train_result *r, const settings *s, const char *what)
+static void print_json(const train_result *r, const run_plan *p, const settings *s,
+                       const char *what)
 {
     json_t *o =
         json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s}", "stopped", r->stopped, "steps",
@@ -116,24 +88,52 @@ static void print_json(const train_result *r, const settings *s, const char *wha
                   "tokens_per_second", r->tokens_per_second, "out", s->train.out, "result", what);
     if (!isnan(r->best_val))
         (void)json_object_set_new(o, "best_val", json_real(r->best_val));
+    json_t *memory =
+        json_pack("{s:I, s:I, s:I, s:I}", "planned_device_bytes",
+                  (json_int_t)(p->device_total + p->paged_host), "device_bytes",
+                  (json_int_t)r->model_bytes, "planned_resident_bytes", (json_int_t)p->resident,
+                  "resident_bytes", (json_int_t)r->peak_host_bytes);
+    (void)json_object_set_new(o, "memory", memory);
+    (void)json_object_set_new(o, "step_seconds", json_real(r->step_seconds));
+    if (!isnan(p->step_seconds))
+        (void)json_object_set_new(o, "planned_step_seconds", json_real(p->step_seconds));
     (void)json_dumpf(o, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(o);
 }
 
+/* The plan: printed, or the end of a run that cannot fit. Nothing of the model is loaded yet. */
+static hone_status make_plan(setup *u, settings *s, hone_error *err)
+{
+    text t = { 0 };
+    hone_status st = parse_bytes(&u->input.memory, s->plan.memory, "plan.memory", err);
+    if (!st)
+        st = rates_get(&u->rates, u->z.back, s->train.method == 1 ? "full" : "lora", false, err);
+    if (st)
+        return st;
+    setup_input(u, s);
+    st = run_plan_make(&u->plan, &u->z.net, &u->input, err);
+    if (!st)
+        st = plan_check(u, err);
+    if (st)
+        return st;
+    s->train.paged_memory = (double)u->plan.paged / (1 << 20);
+    plan_print_short(&t, u);
+    if (t.p)
+        fputs(t.p, stderr);
+    text_finish(&t);
+    return HONE_OK;
+}
+
 static hone_status run(settings *s, const arguments *a, hone_error *err)
 {
-    session z = { 0 };
-    dataset train = { 0 }, val = { 0 };
+    setup u = { 0 };
     train_result result = { 0 };
     json_t *config = NULL, *provenance = NULL;
     progress bar;
     const bool full = s->train.method == 1;
-    const char *optimizer = json_string_value(json_object_get(s->optimizer, "name"));
-    json_t *optimizer_options = json_copy(s->optimizer);
     hone_status st;
 
-    (void)json_object_del(optimizer_options, "name");
     if (a->n) {
         st = hone_fail(err, HONE_ERR_ARG, "'%s' is not a setting; see hone train --help",
                        a->items[0]);
@@ -143,51 +143,36 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = hone_fail(err, HONE_ERR_ARG, "train.fresh needs train.method full");
         goto out;
     }
-    if ((st = session_open(&z, s, SESSION_TOKENIZER, err)) || (st = keep_day(s, &z, err)) ||
-        (st = load_data(s, &z, &train, &val, err)) ||
-        (st = backend_open(&z.back, z.plugins, s->top.backend, s->device, s->weights, err)))
-        goto out;
-    const int64_t in_train = largest_row_count(&train, &s->train);
-    const int64_t in_val = val.n ? largest_row_count(&val, &s->train) : 0;
-    const model_options o = {
-        .dir = s->top.model,
-        .train = full ? TRAIN_FULL : TRAIN_LORA,
-        .adapter = full ? NULL : &s->adapter,
-        .adapter_dir = full ? NULL : s->adapter.init,
-        .seed = (uint64_t)s->train.seed,
-        .fresh = s->train.fresh,
-        .seq_len = s->train.seq_len,
-        .batch = s->train.batch,
-        .max_sequences = in_train > in_val ? in_train : in_val,
-    };
-    if ((st = model_open(&z.net, z.back, &o, err)) ||
-        (st = model_check_tokenizer(z.net, z.tok, err)))
+    if ((st = session_open(&u.z, s, SESSION_TOKENIZER, err)) || (st = keep_day(s, &u.z, err)) ||
+        (st = setup_data(&u, s, false, err)) ||
+        (st = backend_open(&u.z.back, u.z.plugins, s->top.backend, s->device, s->weights, err)) ||
+        (st = make_plan(&u, s, err)) || (st = model_load(u.z.net, err)) ||
+        (st = model_check_tokenizer(u.z.net, u.z.tok, err)))
         goto out;
     config = settings_to_json(s);
-    provenance = provenance_of(&z, s, &train);
+    provenance = provenance_of(&u.z, s, &u.train);
     progress_init(&bar, s->train.log_every);
     const train_hooks hooks = { .ctx = &bar, .on_step = progress_step, .stop = &app_stop };
-    st = train_run(z.net, &train, val.n ? &val : NULL, &s->train, optimizer ? optimizer : "adamw",
-                   optimizer_options, z.plugins, config, provenance, &hooks, &result, err);
+    st = train_run(u.z.net, &u.train, u.val.n ? &u.val : NULL, &s->train, u.optimizer,
+                   u.optimizer_options, u.z.plugins, config, provenance, &hooks, &result, err);
     log_set_status(NULL);
     if (st && st != HONE_ERR_CANCELLED)
         goto out;
+    rates_refine(u.z.back, full ? "full" : "lora", &u.rates, u.plan.step_seconds,
+                 result.step_seconds);
     char what[40];
     if (st)
         (void)snprintf(what, sizeof what, "checkpoint-%lld", (long long)result.steps);
     else
         (void)snprintf(what, sizeof what, "%s", full ? "model" : "adapter");
     if (flags.json)
-        print_json(&result, s, what);
+        print_json(&result, &u.plan, s, what);
     else
-        print_result(&result, s, what);
+        print_result(&result, &u.plan, s, what);
 out:
     json_decref(config);
     json_decref(provenance);
-    json_decref(optimizer_options);
-    dataset_finish(&train);
-    dataset_finish(&val);
-    session_close(&z);
+    setup_finish(&u);
     return st;
 }
 

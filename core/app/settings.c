@@ -45,6 +45,11 @@ static const hone_option use_rows[] = {
     HONE_OPTIONS_END,
 };
 
+static const hone_option plan_rows[] = {
+    HONE_ROW_STRING(plan_settings, memory, NULL, "memory a run may take, 8GB; default: what is free"),
+    HONE_OPTIONS_END,
+};
+
 typedef struct section {
     const char *name; /* "": keys without a section */
     const hone_option *rows;
@@ -60,6 +65,7 @@ static const section sections[] = {
     { "generate", sampling_option_rows, offsetof(settings, generate) },
     { "use", use_rows, offsetof(settings, use) },
     { "exam", exam_option_rows, offsetof(settings, exam) },
+    { "plan", plan_rows, offsetof(settings, plan) },
 };
 #define N_SECTIONS (sizeof sections / sizeof sections[0])
 

@@ -145,6 +145,17 @@ const char *backend_format_name(const backend *b);   /* "fp32" */
 const hone_dev_info *backend_info(const backend *b); /* NULL: the device is not here */
 /* Compose every fused op from the seven, or not: for tests; before a model is opened on b. */
 HONE_MUST_CHECK hone_status backend_set_compose(backend *b, bool compose, hone_error *err);
+/* What a backend reaches, measured in a second or two: flop/s and bytes/s. */
+#define SPEED_WIDTHS 3
+extern const int64_t speed_widths[SPEED_WIDTHS]; /* inputs and outputs of a product */
+typedef struct speed {
+    double linear[SPEED_WIDTHS], linear_back[SPEED_WIDTHS]; /* stored weights, forward and dx */
+    double gradient[SPEED_WIDTHS];                          /* dy^T x                         */
+    double thin;                                            /* rank 16                        */
+    double attention, attention_back;
+    double bytes; /* elementwise: read and written           */
+} speed;
+HONE_MUST_CHECK hone_status backend_measure(const backend *b, speed *out, hone_error *err);
 /* "op  path" lines: fused, composed. */
 void backend_print_paths(const backend *b, text *out);
 

@@ -138,6 +138,7 @@ static hone_status read_numbers(const saver *s, const item *it, const weight *w,
                                s->dir, it->t->name, (double)numbers[i]);
     if (st == HONE_OK)
         (void)st_write_f32(it->dtype, numbers, n, out); /* the type was checked */
+    (void)mem_resident();                               /* the highest point of saving */
     free(numbers);
     return st;
 }

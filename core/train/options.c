@@ -45,6 +45,7 @@ const hone_option train_option_rows[] = {
     ROW_F64(paged_memory, 0, 1 << 30, "0",
         "paged optimizers: MiB of host memory for their state, the rest is in a file; 0: half of what is free"),
     ROW_PATH(paged_dir, NULL, "folder of that file, which has no name and goes with the process; default: out"),
+    ROW_ENUM(activations, "auto|all|cheap|input", "auto", "what blocks keep for the backward pass; auto: what fits into memory"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -54,11 +55,11 @@ const hone_option train_option_rows[] = {
 /* clang-format off */
 static const char *const free_keys[] = {
     "train.out", "train.resume", "train.save_every", "train.keep", "train.log_every",
-    "train.save_dtype", "train.paged_memory", "train.paged_dir",
+    "train.save_dtype", "train.paged_memory", "train.paged_dir", "train.activations",
     "train.val", "config.data.path", "provenance.dataset", /* their rows are compared by hash */
     "device.type", "device.name", "device.threads",        /* warned about */
     "config.plugin_dir", "config.prepare", "config.reader", "config.recipe",
-    "config.generate", "config.use", "config.exam",
+    "config.generate", "config.use", "config.exam", "config.plan",
 };
 /* clang-format on */
 

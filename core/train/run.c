@@ -185,6 +185,8 @@ static void fill_result(const run *r, train_result *out)
                                           : "done",
         .seconds = clock_now() - r->started,
         .tokens_per_second = r->passed > 0 ? (double)r->tokens_here / r->passed : 0,
+        .step_seconds =
+            r->steps_here > 1 ? (r->passed - r->first_seconds) / (double)(r->steps_here - 1) : 0,
         .model_bytes = model_bytes(r->m) + states.device + states.host,
         .peak_host_bytes = mem_resident_peak(),
         .base_hash = r->base_hash,

@@ -35,7 +35,9 @@ typedef struct run {
     double lr, norm;                    /* of the last step */
     double started, passed;             /* clock; seconds spent in steps */
     double step_seconds;                /* smoothed; 0: unknown */
-    int64_t tokens_here;                /* processed by this process */
+    double first_seconds;               /* of this process's first step: caches are cold */
+    int64_t steps_here;
+    int64_t tokens_here; /* processed by this process */
     bool interrupted;
 } run;
 

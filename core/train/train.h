@@ -10,6 +10,7 @@
 #include "core/data/data.h"
 #include "core/model/model.h"
 #include "core/plugin/plugin.h"
+#include "core/train/plan.h" /* part of this door */
 
 #define SCHEDULE_CONSTANT 0
 #define SCHEDULE_LINEAR 1
@@ -42,6 +43,7 @@ typedef struct train_options { /* option rows: train_option_rows, section "train
     int64_t save_dtype;    /* full only: enum "fp32|bf16|fp16"                        */
     double paged_memory;   /* MiB of host memory for paged state; 0: half of what is free */
     const char *paged_dir; /* for what is beyond it; NULL: out                    */
+    int64_t activations;   /* enum "auto|all|cheap|input": what blocks keep, see KEEP_* */
 } train_options;
 extern const hone_option train_option_rows[];
 
@@ -68,6 +70,7 @@ typedef struct train_result {
     int64_t best_step;
     const char *stopped; /* "done", "early stop", "interrupted" */
     double seconds, tokens_per_second;
+    double step_seconds; /* mean of the steps of this process, the first left out; 0: too few */
     int64_t model_bytes, peak_host_bytes;
     uint64_t base_hash; /* of the weights that do not train; the same before and after */
 } train_result;

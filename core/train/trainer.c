@@ -170,6 +170,8 @@ static hone_status run_step(run *r, hone_error *err)
     r->s.step++;
     took = clock_now() - began;
     r->passed += took;
+    if (r->steps_here++ == 0)
+        r->first_seconds = took;
     r->step_seconds = r->step_seconds > 0 ? 0.9 * r->step_seconds + 0.1 * took : took;
     return learned ? log_step(r, err) : HONE_OK;
 }

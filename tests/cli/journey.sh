@@ -17,6 +17,17 @@ has "prepare names what it wrote" out "data/samples.jsonl"
 has "samples know their source" data/samples.jsonl "colours.md"
 ok "train" "$hone" train
 has "train prints the result" out "loss"
+has "train holds its memory against the plan" out "(planned "
+ok "plan" "$hone" plan
+has "plan names the optimizer's states" out "optimizer states"
+has "plan says whether it fits" out ": fits"
+ok "plan as JSON" "$hone" plan --json
+python3 -c 'import json; p = json.load(open("out")); assert p["fits"] and p["data"]["steps"] > 0' || fail "plan as JSON"
+ok "plan for another machine" "$hone" plan --model llama-2-7b --device a100-80gb --train.batch 1 --train.seq_len 2048
+has "plan for another machine has a floor" out "floor at the device's peak"
+refused "what does not fit is not begun" 4 "what would fit: --train.batch" "$hone" train --train.out big \
+    --train.batch 64 --train.seq_len 512 --plan.memory 60MB
+[ ! -e big ] || fail "what does not fit left a folder"
 [ -s run/metrics.jsonl ] && echo "ok   metrics.jsonl" || fail "no metrics.jsonl"
 [ -s run/adapter/adapter_model.safetensors ] && echo "ok   adapter" || fail "no adapter"
 question=$(python3 -c 'import json

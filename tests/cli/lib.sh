@@ -7,6 +7,7 @@ export HONE_PLUGIN_PATH="$HONE_BUILD_DIR/plugins"
 scratch=$(mktemp -d /tmp/hone-cli-XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 1
+export XDG_CACHE_HOME="$scratch/cache" # rates are measured here once
 failures=0
 
 # check NAME: the last command must have succeeded.
