@@ -68,7 +68,8 @@ void settings_finish(settings *s);
 HONE_MUST_CHECK hone_status settings_set(settings *s, const char *name, const char *value,
                                          hone_error *err);
 json_t *settings_to_json(const settings *s); /* a new reference, defaults included */
-void settings_help(text *out);
+/* names: of the sections to show, a blank between two; NULL: all. */
+void settings_help(text *out, const char *names);
 void settings_markdown(text *out);
 
 /* ---------------------------------------------------------------------- commands */
@@ -80,6 +81,7 @@ typedef struct arguments { /* what is left after settings and flags */
 
 typedef struct command {
     const char *name, *operands, *summary;
+    const char *sections;     /* of the settings it looks at, for --help; NULL: all of them */
     const hone_option *flags; /* rows of the command's own flags, or NULL */
     void *flag_values;        /* the struct they fill, static */
     bool config_operand;      /* the first operand is the config file */

@@ -272,6 +272,7 @@ const command cmd_ask = {
     .name = "ask",
     .operands = "QUESTION | -",
     .summary = "one answer of the tuned model",
+    .sections = "generate use device weights",
     .flags = rows,
     .flag_values = &flags,
     .run = run_ask,
@@ -281,5 +282,6 @@ const command cmd_chat = {
     .name = "chat",
     .operands = "",
     .summary = "a conversation with the tuned model",
+    .sections = "generate use device weights",
     .run = run_chat,
 };

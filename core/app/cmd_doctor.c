@@ -155,5 +155,6 @@ const command cmd_doctor = {
     .name = "doctor",
     .operands = "",
     .summary = "what is here, what is missing, how to get it",
+    .sections = "prepare data",
     .run = run,
 };

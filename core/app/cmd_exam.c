@@ -195,6 +195,7 @@ const command cmd_exam = {
     .operands = "[CONFIG]",
     .summary =
         "the same questions before and after (or on several backends), and what was forgotten",
+    .sections = "exam data train use device weights",
     .flags = rows,
     .flag_values = &flags,
     .config_operand = true,

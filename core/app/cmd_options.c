@@ -42,7 +42,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
                 options_markdown(&t, (*c)->flags, "");
             }
     } else {
-        settings_help(&t);
+        settings_help(&t, NULL);
     }
     hone_status st = text_status(&t, err);
     if (!st && t.p)

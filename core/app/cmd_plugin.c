@@ -180,8 +180,9 @@ static hone_status info(registry *r, const char *name, hone_error *err)
     if (!shown) {
         const char *near = nearest_name(name, names, n_names);
         return hone_fail(err, HONE_ERR_NOTFOUND,
-                         "no plugin or component '%s'%s%s%s; `hone plugin list` shows all", name,
-                         near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
+                         "no plugin or component '%s'%s%s%s; `hone plugin list` shows all, and "
+                         "the files that were refused",
+                         name, near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
     }
     if (flags.json) { /* one plugin: an object; a name that several have: a list */
         (void)json_dumpf(json_array_size(result) == 1 ? json_array_get(result, 0) : result, stdout,
@@ -217,6 +218,7 @@ const command cmd_plugin = {
     .name = "plugin",
     .operands = "list | info NAME",
     .summary = "what is installed, and whether it can be used here",
+    .sections = "",
     .flags = rows,
     .flag_values = &flags,
     .run = run,

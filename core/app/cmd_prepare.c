@@ -43,6 +43,11 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         goto out;
     fputs(out.p ? out.p : "", stdout);
     printf("written: %s/samples.jsonl, %s/report.json\n", s->prepare.out, s->prepare.out);
+    if (!report.samples)
+        st = hone_fail(err, HONE_ERR_NOTFOUND,
+                       "no sample came of %lld files; what was left out and why stands above and "
+                       "in %s/report.json",
+                       (long long)report.files, s->prepare.out);
 out:
     text_finish(&out);
     prepare_report_finish(&report);
@@ -54,6 +59,7 @@ const command cmd_prepare = {
     .name = "prepare",
     .operands = "[CONFIG]",
     .summary = "documents to samples.jsonl, by readers and recipes",
+    .sections = "prepare reader recipe",
     .config_operand = true,
     .run = run,
 };

@@ -173,6 +173,7 @@ const command cmd_score = {
     .name = "score",
     .operands = "[FILE | -]",
     .summary = "log-probabilities and perplexity of given text or pairs",
+    .sections = "data use device weights",
     .flags = rows,
     .flag_values = &flags,
     .run = run,

@@ -135,7 +135,7 @@ static hone_status encode_json(session *z, const settings *s, const char *p, siz
     if (!n)
         return HONE_OK;
     (void)snprintf(where, sizeof where, "line %zu", line);
-    hone_status st = json_parse(&root, p, n, where, err);
+    hone_status st = json_parse_texts(&root, p, n, where, err);
     if (st)
         return st;
     const json_t *text_of = json_is_string(root) ? root : json_object_get(root, "text");
@@ -310,6 +310,7 @@ const command cmd_tokenize = {
     .name = "tokenize",
     .operands = "[FILE | -]",
     .summary = "text or JSON lines to token ids",
+    .sections = "data",
     .flags = rows,
     .flag_values = &flags,
     .run = run_tokenize,
@@ -319,6 +320,7 @@ const command cmd_detokenize = {
     .name = "detokenize",
     .operands = "[FILE | - | [1,2]]",
     .summary = "token ids to text",
+    .sections = "data",
     .flags = back_rows,
     .flag_values = &back,
     .run = run_detokenize,
@@ -328,6 +330,7 @@ const command cmd_vocabulary = {
     .name = "vocabulary",
     .operands = "FOLDER DATASET..",
     .summary = "train a byte-level BPE tokenizer on datasets",
+    .sections = "",
     .flags = vocabulary_rows,
     .flag_values = &vocabulary,
     .stands_alone = true,

@@ -180,6 +180,7 @@ const command cmd_train = {
     .name = "train",
     .operands = "[CONFIG]",
     .summary = "tune the model on the dataset",
+    .sections = "data adapter train optimizer device weights",
     .flags = rows,
     .flag_values = &flags,
     .config_operand = true,

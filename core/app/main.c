@@ -92,7 +92,7 @@ static void command_help(const command *c)
     }
     if (!c->stands_alone) {
         text_puts(&t, "\nSettings (--config FILE, default ./hone.json)\n");
-        settings_help(&t);
+        settings_help(&t, c->sections);
     }
     if (t.p)
         fputs(t.p, stdout);

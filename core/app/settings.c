@@ -268,6 +268,22 @@ static bool find_target(settings *s, options *flags, const char *name, target *t
     return false;
 }
 
+/* "--plugin-dir A --plugin-dir B": the second would take the place of the first. Other settings
+ * given twice are overridden, as scripts rely on. */
+static hone_status check_once(int argc, char **argv, int at, const char *name, const target *t,
+                              hone_error *err)
+{
+    const size_t n = strlen(name);
+    if (!t->row || (t->row->type != HONE_OPT_LIST && t->row->type != HONE_OPT_PATHS))
+        return HONE_OK;
+    for (int i = at + 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strncmp(argv[i], "--", 2) == 0 && strncmp(argv[i] + 2, name, n) == 0 &&
+            (argv[i][2 + n] == '\0' || argv[i][2 + n] == '='))
+            return hone_fail(err, HONE_ERR_ARG,
+                             "--%s is given twice; it takes a list: --%s FIRST,SECOND", name, name);
+    return HONE_OK;
+}
+
 /* The flags struct and what it owns live as long as the process: commands read them. */
 static options flag_options;
 
@@ -335,6 +351,8 @@ static hone_status read_arguments(settings *s, const command *c, int argc, char 
                 st = set_free(s, t.free_index, t.name, value, err);
             else
                 st = options_set(t.o, t.name, value, err);
+            if (!st)
+                st = check_once(argc, argv, i, name, &t, err);
         }
         free(name);
         if (st)
@@ -422,12 +440,27 @@ json_t *settings_to_json(const settings *s)
     return root;
 }
 
-void settings_help(text *out)
+/* Is `name` among the words of `names`? NULL: every name is. */
+static bool is_among(const char *names, const char *name)
+{
+    const size_t n = strlen(name);
+    for (const char *p = names; p && *p; p += strcspn(p, " "), p += *p == ' ')
+        if (strcspn(p, " ") == n && strncmp(p, name, n) == 0)
+            return true;
+    return !names;
+}
+
+void settings_help(text *out, const char *names)
 {
     for (size_t i = 0; i < N_SECTIONS; i++)
-        options_help(out, sections[i].rows, sections[i].name);
+        if (is_among(names, sections[i].name) || !sections[i].name[0])
+            options_help(out, sections[i].rows, sections[i].name);
     for (size_t i = 0; i < N_FREE; i++)
-        text_printf(out, "  --%s.*\n      %s\n", free_sections[i].name, free_sections[i].help);
+        if (is_among(names, free_sections[i].name))
+            text_printf(out, "  --%s.*\n      %s\n", free_sections[i].name, free_sections[i].help);
+    if (names)
+        text_puts(out, "\nThe settings of the other commands may stand in the file as well; "
+                       "`hone options` lists all.\n");
 }
 
 void settings_markdown(text *out)

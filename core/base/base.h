@@ -129,6 +129,9 @@ HONE_MUST_CHECK hone_status dir_lock(const char *dir, int *fd, hone_error *err);
 HONE_MUST_CHECK hone_status json_read(json_t **out, const char *path, hone_error *err);
 HONE_MUST_CHECK hone_status json_parse(json_t **out, const char *p, size_t n, const char *what,
                                        hone_error *err);
+/* The same for people's texts, which may hold U+0000: json_string_length() counts. */
+HONE_MUST_CHECK hone_status json_parse_texts(json_t **out, const char *p, size_t n,
+                                             const char *what, hone_error *err);
 HONE_MUST_CHECK hone_status json_write(const json_t *root, const char *path, hone_error *err);
 
 /* ------------------------------------------------------------------ options */

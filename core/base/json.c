@@ -89,7 +89,8 @@ static bool widen_integers(text *out, const char *p, size_t n)
     return !out->failed;
 }
 
-hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, hone_error *err)
+static hone_status parse(json_t **out, const char *p, size_t n, size_t flags, const char *what,
+                         hone_error *err)
 {
     json_error_t e;
     json_t *root;
@@ -103,9 +104,10 @@ hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, 
     if (!depth_ok(p, n, &line, &column))
         return hone_fail(err, HONE_ERR_LIMIT, "%s:%d:%d: nested deeper than %d", what, line, column,
                          MAX_DEPTH);
-    root = json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    root = json_loadb(p, n, flags, &e);
     if (!root && json_error_code(&e) == json_error_numeric_overflow && widen_integers(&wide, p, n))
-        root = json_loadb(wide.p, wide.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+        root = json_loadb(wide.p, wide.n, flags, &e);
     text_finish(&wide);
     if (root) {
         *out = root;
@@ -120,6 +122,17 @@ hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, 
             *c = ' ';
     return hone_fail(err, HONE_ERR_FORMAT, "%s:%d:%d: %s", what, e.line > 0 ? e.line : 1,
                      e.column > 0 ? e.column : 1, e.text);
+}
+
+hone_status json_parse(json_t **out, const char *p, size_t n, const char *what, hone_error *err)
+{
+    return parse(out, p, n, 0, what, err);
+}
+
+hone_status json_parse_texts(json_t **out, const char *p, size_t n, const char *what,
+                             hone_error *err)
+{
+    return parse(out, p, n, JSON_ALLOW_NUL, what, err);
 }
 
 hone_status json_read(json_t **out, const char *path, hone_error *err)

@@ -139,7 +139,7 @@ static hone_status visit_json(dataset_reader *r, const char *p, size_t n, int64_
     text_printf(&what, "%s:%lld", r->name, (long long)line);
     st = mended.failed || what.failed
              ? hone_fail(err, HONE_ERR_NOMEM, "no memory for a row of %zu bytes", n)
-             : json_parse(&object, p, n, what.p, err);
+             : json_parse_texts(&object, p, n, what.p, err);
     if (!st)
         st = visit_row(r, object, line, err);
     json_decref(object);

@@ -331,6 +331,19 @@ static hone_status ambiguous(const registry *r, const char *kind, const char *na
     return status;
 }
 
+/* The first file that was refused and why; a message has room for one. */
+static void add_refused(text *t, const registry *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_problems; i++) {
+        const plugin_problem *p = &r->problems[i]->problem;
+        if (!p->hidden && !n++)
+            text_printf(t, "; not used: %s: %.160s", path_base(p->path), p->reason);
+    }
+    if (n > 1)
+        text_printf(t, ", and %zu more (hone plugin list)", n - 1);
+}
+
 static hone_status nothing_named(const registry *r, const char *kind, const char *name,
                                  hone_error *err)
 {
@@ -353,8 +366,7 @@ static hone_status nothing_named(const registry *r, const char *kind, const char
     text_puts(&t, n ? "; there are: " : "; none is installed");
     for (i = 0; i < n; i++)
         text_printf(&t, "%s%s", i ? ", " : "", names[i]);
-    if (r->n_problems)
-        text_printf(&t, "; %zu files were refused (hone plugin list)", r->n_problems);
+    add_refused(&t, r);
     for (i = 0; i < r->n_dirs; i++)
         text_printf(&t, "%s%s", i ? ":" : "; searched: ", r->dirs[i]->dir.path);
     status = hone_fail(err, HONE_ERR_NOTFOUND, "%s", t.p && !t.failed ? t.p : "no such plugin");

@@ -47,6 +47,14 @@ refused "an unrecognised template is refused" 2 "template" "$hone" ask --model s
 mkdir plugins && echo "not a plugin" >plugins/broken.so
 ok "a bad file is listed, not fatal" "$hone" plugin list --plugin-dir plugins
 has "and named" out "broken.so"
+refused "a plugin that cannot be used is named where it is missed" 2 "broken.so: " "$hone" prepare \
+    --prepare.sources text --prepare.out gone --prepare.recipes broken --plugin-dir plugins
+refused "a list given twice loses nothing" 2 "takes a list: --plugin-dir FIRST,SECOND" "$hone" plugin list --plugin-dir a --plugin-dir=b
+echo x >strange.zzz
+refused "no sample at all is no success" 2 "no sample came of 1 files" "$hone" prepare --prepare.sources strange.zzz --prepare.out none
+printf '{"text": "a\\u0000b"}\n' >nul.jsonl
+ok "U+0000 in a text is a character" "$hone" tokenize $m --jsonl nul.jsonl
+"$hone" tokenize --help | grep -q '\-\-train\.' && fail "tokenize --help shows what it does not look at"
 ok "a dash is as good as an underscore" "$hone" options --json --train.seq-len 77 --train.log_every=3
 has "in every section" out '"seq_len": 77'
 
