@@ -387,6 +387,9 @@ hone_status tokenizer_open(tokenizer **out, const char *model_dir, hone_error *e
         status = open_file(&t, model_dir, json, false, NULL, err);
     else if (path_exists(spm))
         status = open_file(&t, model_dir, spm, true, side[0].root, err);
+    else if (!path_is_dir(model_dir))
+        status = hone_fail(err, HONE_ERR_NOTFOUND,
+                           "%s is no folder: give the folder of a Hugging Face model", model_dir);
     else
         status = hone_fail(
             err, HONE_ERR_NOTFOUND,

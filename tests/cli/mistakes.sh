@@ -10,7 +10,7 @@ refused "unknown command" 2 "did you mean 'train'" "$hone" trian
 refused "unknown setting" 2 "did you mean" "$hone" train --train.lrr 1
 refused "out of range" 2 "train.lr" "$hone" train --train.lr nine
 refused "no model" 2 "no model" "$hone" ask hello
-refused "missing folder" 2 "nowhere" "$hone" ask --model nowhere hello
+refused "missing folder" 2 "nowhere is no folder" "$hone" ask --model nowhere hello
 refused "flag without value" 2 "needs a value" "$hone" train --train.lr
 echo '{ "train": { "lr": 1e-3, } }' >bad.json
 refused "bad JSON names the place" 3 "bad.json" "$hone" train bad.json
