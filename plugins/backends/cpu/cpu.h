@@ -22,8 +22,13 @@
 typedef struct cpu_config {
     int64_t threads;   /* 0: what the process may use */
     int64_t memory_mb; /* 0: what the machine has */
-    int64_t kernels;   /* index into "auto|v1|v3|v4" */
+    int64_t kernels;   /* index into CPU_ISA_CHOICES */
+    int64_t products;  /* index into CPU_PRODUCT_CHOICES */
 } cpu_config;
+
+/* Who makes float32 products. */
+#define CPU_PRODUCT_CHOICES "auto|own|onednn"
+enum { CPU_PRODUCTS_AUTO, CPU_PRODUCTS_OWN, CPU_PRODUCTS_ONEDNN };
 
 /* A handle is a slot and a generation, so that a stale one is an error and not
  * somebody else's memory. Chunks of slots never move: readers take no lock. */
@@ -41,6 +46,7 @@ struct hone_dev {
     const hone_host *host; /* borrowed */
     const cpu_kernels *k;  /* static   */
     int threads;
+    int64_t products;            /* CPU_PRODUCTS_* */
     uint64_t limit, used;        /* bytes of buffers */
     pthread_mutex_t lock;        /* for what follows */
     cpu_slot *chunk[CPU_CHUNKS]; /* owned */
@@ -49,8 +55,10 @@ struct hone_dev {
 
 struct hone_queue {
     hone_dev *dev; /* borrowed */
-    void *scratch; /* owned */
-    uint64_t scratch_bytes;
+    struct cpu_area {
+        void *p; /* owned */
+        uint64_t bytes;
+    } scratch, panels;
 };
 
 /* ------------------------------------------------------------------ device.c */
@@ -59,6 +67,8 @@ extern const hone_device cpu_device;
 
 /* Memory until the next cpu_scratch() of this queue, CPU_ALIGN aligned; NULL: none. */
 void *cpu_scratch(hone_queue *q, uint64_t bytes);
+/* The same for matrix products, which other ops call while they hold scratch. */
+void *cpu_panels(hone_queue *q, uint64_t bytes);
 
 /* ------------------------------------------------------------------- slots.c */
 
@@ -118,17 +128,39 @@ const char *cpu_shape_text(char *buf, size_t cap, uint32_t rank, const int64_t *
 
 /* ----------------------------------------------------------------- product.c */
 
-/* d (m, n) = alpha a (m, k) b (k, n) + bias + beta d in float32. Row and column
- * strides of a and b in elements, one of the two is 1; d's rows are dense. */
+typedef struct cpu_operand cpu_operand;
+/* n numbers of line `line` (a row when col is 1, otherwise a column) from `first` on. */
+typedef void cpu_decode(const cpu_kernels *k, const cpu_operand *o, int64_t line, int64_t first,
+                        int64_t n, float *to);
+
+/* A matrix of a product: strides of rows and columns in elements, one of the two is 1. */
+struct cpu_operand {
+    const void *p;
+    int64_t row, col;
+    uint32_t dtype;
+    cpu_decode *decode; /* what makes float32 of it */
+};
+
+/* d (m, n) = alpha a (m, k) b (k, n) + plus_scale plus_a (m, plus_k) plus_b (plus_k, n) + bias
+ *          + beta d.
+ * a, b: any format; the low-rank addition in float32; one of d's strides is 1. bias (n) or NULL,
+ * only with d_col 1. */
 typedef struct cpu_product {
-    const float *a, *b, *bias; /* bias (n) or NULL */
+    cpu_operand a, b, plus_a, plus_b;
+    const float *bias;
     float *d;
-    int64_t m, n, k;
-    int64_t a_row, a_col, b_row, b_col, d_row;
-    float alpha, beta;
+    int64_t m, n, k, plus_k; /* plus_k 0: no addition */
+    int64_t d_row, d_col;
+    float alpha, beta, plus_scale;
 } cpu_product;
 
 hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err);
+cpu_operand cpu_operand_f32(const void *p, int64_t row, int64_t col);
+/* How a dtype is decoded; NULL: no operand. */
+cpu_decode *cpu_decode_dtype(uint32_t dtype);
+/* (rows, cols) of a stored weight; HONE_ERR_UNSUPPORTED for a format without a row in pack.c. */
+hone_status cpu_operand_weight(const hone_dev *dev, const hone_weight *w, const char *what,
+                               cpu_operand *o, hone_error *err);
 
 /* -------------------------------------------------------------- workspace.c */
 

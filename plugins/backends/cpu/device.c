@@ -108,6 +108,7 @@ static hone_status device_open(const hone_host *host, uint32_t ordinal, const vo
     memset(dev, 0, sizeof *dev);
     dev->host = host;
     dev->k = k;
+    dev->products = c->products;
     dev->threads = c->threads ? (int)c->threads : cpu_threads_allowed();
     dev->limit = c->memory_mb ? (uint64_t)c->memory_mb << 20 : pages(_SC_PHYS_PAGES);
     pthread_mutex_init(&dev->lock, NULL);
@@ -206,19 +207,32 @@ static void queue_destroy(hone_queue *q)
 {
     if (!q)
         return;
-    q->dev->host->free(q->dev->host, q->scratch);
+    q->dev->host->free(q->dev->host, q->scratch.p);
+    q->dev->host->free(q->dev->host, q->panels.p);
     q->dev->host->free(q->dev->host, q);
+}
+
+static void *area(hone_queue *q, struct cpu_area *a, uint64_t bytes)
+{
+    const hone_host *host = q->dev->host;
+    if (bytes > a->bytes) {
+        host->free(host, a->p);
+        a->p = host->alloc(host, bytes, bytes >= HUGE ? HUGE : CPU_ALIGN, "cpu scratch");
+        a->bytes = a->p ? bytes : 0;
+        if (a->bytes >= HUGE)
+            (void)madvise(a->p, bytes / HUGE * HUGE, MADV_HUGEPAGE);
+    }
+    return a->p;
 }
 
 void *cpu_scratch(hone_queue *q, uint64_t bytes)
 {
-    const hone_host *host = q->dev->host;
-    if (bytes > q->scratch_bytes) {
-        host->free(host, q->scratch);
-        q->scratch = host->alloc(host, bytes, CPU_ALIGN, "cpu scratch");
-        q->scratch_bytes = q->scratch ? bytes : 0;
-    }
-    return q->scratch;
+    return area(q, &q->scratch, bytes);
+}
+
+void *cpu_panels(hone_queue *q, uint64_t bytes)
+{
+    return area(q, &q->panels, bytes);
 }
 
 static hone_status queue_upload(hone_queue *q, hone_buf buf, uint64_t offset, const void *src,

@@ -10,6 +10,7 @@
     extern const cpu_exact cpu_exact_##suffix;   \
     extern const cpu_rows cpu_rows_##suffix;     \
     extern const cpu_tile cpu_tile_##suffix;     \
+    extern const cpu_mm cpu_mm_##suffix;         \
     extern const cpu_few cpu_few_##suffix;       \
     extern const cpu_int8 cpu_int8_##bytes;      \
     static const cpu_kernels kernels_##bytes = { \
@@ -18,6 +19,7 @@
         .exact = &cpu_exact_##suffix,            \
         .rows = &cpu_rows_##suffix,              \
         .tile = &cpu_tile_##suffix,              \
+        .mm = &cpu_mm_##suffix,                  \
         .few = &cpu_few_##suffix,                \
         .int8 = &cpu_int8_##bytes,               \
     }

@@ -2,7 +2,7 @@
  * kernels.h - the loops of the CPU device, built once per instruction set.
  *
  * kern_exact.c keeps to the letter of IEEE (elementwise programs are equal to the
- * bit on every device); kern_rows.c and kern_tile.c may contract a product and a
+ * bit on every device); kern_rows.c, kern_tile.c and kern_gemm.c may contract a product and a
  * sum into one rounding. Nothing here allocates, checks or knows a tensor.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -99,6 +99,26 @@ typedef struct cpu_tile {
                       int64_t cols);
 } cpu_tile;
 
+/* kern_gemm.c: one tile of a matrix product, and its panels. */
+typedef struct cpu_mm_part { /* a (rows, k) b (k, columns): a summand of a tile */
+    const float *a;          /* one of its strides is 1 */
+    int64_t a_row, a_col;
+    const float *b; /* rows of b_row floats, all `wide` columns readable */
+    int64_t b_row, k;
+} cpu_mm_part;
+
+typedef struct cpu_mm {
+    int64_t high, wide; /* rows and columns of a tile at most; wide is a multiple of 4 */
+    /* c (rows, cols) = alpha * sum of parts + beta c; beta 0 never reads c. One of c's
+     * strides is 1. */
+    void (*tile)(const cpu_mm_part *part, int parts, int64_t rows, int64_t cols, float *c,
+                 int64_t c_row, int64_t c_col, float alpha, float beta);
+    /* A panel to (k, wide) from (k, cols) or, transposed, (cols, k); 0 in columns from cols on.
+     * Rows of `from` are `row` floats apart. */
+    void (*pack)(float *to, const float *from, int64_t row, int64_t k, int64_t cols);
+    void (*pack_transposed)(float *to, const float *from, int64_t row, int64_t k, int64_t cols);
+} cpu_mm;
+
 #define TILE_N 16 /* floats; no instruction set has wider lanes */
 
 /* kern_few.c: rows of a stored matrix times at most FEW_ROWS vectors. y[m y_row + r] is the
@@ -135,6 +155,7 @@ typedef struct cpu_kernels {
     const cpu_tile *tile;
     const cpu_few *few;
     const cpu_int8 *int8;
+    const cpu_mm *mm;
 } cpu_kernels;
 
 /* isa.c: the best set this processor has, or the one named (index into CPU_ISA_CHOICES,

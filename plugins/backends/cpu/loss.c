@@ -39,7 +39,8 @@ static void one_row(void *arg, int64_t i, int thread)
 }
 
 typedef struct loss_views {
-    cpu_view w, h, target, weight, loss, nll, dh, dw, scratch;
+    cpu_operand w;
+    cpu_view h, target, weight, loss, nll, dh, dw, scratch;
     int64_t n, c, v, count;
 } loss_views;
 
@@ -55,7 +56,6 @@ static hone_status look(loss_views *v, hone_queue *q, const hone_loss_args *args
         const int64_t *shape;
         cpu_view *view;
     } rows[] = {
-        { &args->w->plane[0], "loss: w", HONE_F32, CPU_ROWS, 2, vc, &v->w },
         { &args->h, "loss: h", HONE_F32, CPU_ROWS, 2, nc, &v->h },
         { &args->target, "loss: target", HONE_I32, CPU_DENSE, 1, nc, &v->target },
         { &args->weight, "loss: weight", HONE_F32, CPU_OPTIONAL, 1, nc, &v->weight },
@@ -65,10 +65,13 @@ static hone_status look(loss_views *v, hone_queue *q, const hone_loss_args *args
         { &args->dw, "loss: dw", HONE_F32, CPU_ROWS | CPU_OPTIONAL, 2, vc, &v->dw },
         { &args->scratch, "loss: scratch", HONE_F32, CPU_ROWS, 2, chunk, &v->scratch },
     };
+    hone_status st = cpu_operand_weight(q->dev, args->w, "loss: w", &v->w, err);
+    if (st)
+        return st;
     v->n = nc[0], v->c = vc[1], v->v = vc[0], v->count = args->count;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        hone_status st = cpu_want(q->dev, rows[i].t, rows[i].name, rows[i].dtype, rows[i].flags,
-                                  rows[i].rank, rows[i].shape, rows[i].view, err);
+        st = cpu_want(q->dev, rows[i].t, rows[i].name, rows[i].dtype, rows[i].flags, rows[i].rank,
+                      rows[i].shape, rows[i].view, err);
         if (st)
             return st;
     }
@@ -86,7 +89,7 @@ static hone_status look(loss_views *v, hone_queue *q, const hone_loss_args *args
 static hone_status chunk(hone_queue *q, const hone_loss_args *args, const loss_views *v, int64_t at,
                          int64_t n, double *nll, hone_error *err)
 {
-    const float *h = (const float *)v->h.p + at * v->h.row, *w = v->w.p;
+    const float *h = (const float *)v->h.p + at * v->h.row;
     float *logits = v->scratch.p;
     loss_job job = { .k = q->dev->k->rows,
                      .logits = logits,
@@ -97,51 +100,46 @@ static hone_status chunk(hone_queue *q, const hone_loss_args *args, const loss_v
                      .nll = nll,
                      .scale = args->scale,
                      .gradient = v->dh.p != NULL };
-    hone_status st = cpu_product_run(q,
-                                     &(cpu_product){ .a = h,
-                                                     .b = w,
-                                                     .d = logits,
-                                                     .m = n,
-                                                     .n = v->v,
-                                                     .k = v->c,
-                                                     .a_row = v->h.row,
-                                                     .a_col = 1,
-                                                     .b_row = 1,
-                                                     .b_col = v->w.row,
-                                                     .d_row = v->scratch.row,
-                                                     .alpha = 1 },
-                                     err);
+    cpu_operand wt = v->w;
+    hone_status st;
+    wt.row = v->w.col;
+    wt.col = v->w.row;
+    st = cpu_product_run(q,
+                         &(cpu_product){ .a = cpu_operand_f32(h, v->h.row, 1),
+                                         .b = wt,
+                                         .d = logits,
+                                         .m = n,
+                                         .n = v->v,
+                                         .k = v->c,
+                                         .d_row = v->scratch.row,
+                                         .d_col = 1,
+                                         .alpha = 1 },
+                         err);
     if (st)
         return st;
     cpu_each(q->dev, n, one_row, &job);
     if (v->dh.p)
         st = cpu_product_run(q,
-                             &(cpu_product){ .a = logits,
-                                             .b = w,
+                             &(cpu_product){ .a = cpu_operand_f32(logits, v->scratch.row, 1),
+                                             .b = v->w,
                                              .d = (float *)v->dh.p + at * v->dh.row,
                                              .m = n,
                                              .n = v->c,
                                              .k = v->v,
-                                             .a_row = v->scratch.row,
-                                             .a_col = 1,
-                                             .b_row = v->w.row,
-                                             .b_col = 1,
                                              .d_row = v->dh.row,
+                                             .d_col = 1,
                                              .alpha = 1 },
                              err);
     if (!st && v->dw.p)
         st = cpu_product_run(q,
-                             &(cpu_product){ .a = logits,
-                                             .b = h,
+                             &(cpu_product){ .a = cpu_operand_f32(logits, 1, v->scratch.row),
+                                             .b = cpu_operand_f32(h, v->h.row, 1),
                                              .d = v->dw.p,
                                              .m = v->v,
                                              .n = v->c,
                                              .k = n,
-                                             .a_row = 1,
-                                             .a_col = v->scratch.row,
-                                             .b_row = v->h.row,
-                                             .b_col = 1,
                                              .d_row = v->dw.row,
+                                             .d_col = 1,
                                              .alpha = 1,
                                              .beta = 1 },
                              err);
@@ -156,9 +154,6 @@ hone_status cpu_loss(hone_queue *q, const hone_loss_args *args, hone_error *err)
     hone_status st;
     CPU_ARGS(args, err);
     CPU_ARGS(args->w, err);
-    if (!args->w->format || strcmp(args->w->format, "fp32") != 0)
-        return hone_fail(err, HONE_ERR_UNSUPPORTED, "cpu: loss: no kernel for weights in %s",
-                         args->w->format ? args->w->format : "(no format)");
     st = look(&v, q, args, err);
     if (st || !v.count)
         return st;

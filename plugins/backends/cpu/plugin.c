@@ -12,6 +12,8 @@ static const hone_option options[] = {
                  "memory its buffers may take, in MiB; 0: what the machine has"),
     HONE_ROW_ENUM(cpu_config, kernels, CPU_ISA_CHOICES, "auto",
                   "instruction set of the kernels, a psABI level of x86-64"),
+    HONE_ROW_ENUM(cpu_config, products, CPU_PRODUCT_CHOICES, "auto",
+                  "who makes float32 matrix products; auto: whoever was measured to be faster"),
     HONE_OPTIONS_END,
 };
 
@@ -20,7 +22,7 @@ static const hone_component cpu = {
     .flags = HONE_COMPONENT_DETERMINISTIC,
     .kind = HONE_KIND_DEVICE,
     .name = "cpu",
-    .summary = "this machine's processor; float32 products by oneDNN",
+    .summary = "this machine's processor",
     .ops = &cpu_device,
     .options = options,
     .config_size = sizeof(cpu_config),

@@ -1,16 +1,18 @@
 /*
- * product.c - float32 matrix products: oneDNN, and our own loops for few rows.
+ * product.c - who makes a matrix product.
  *
- * dnnl_sgemm and not a oneDNN primitive: a primitive belongs to one shape and takes milliseconds
- * of machine code to make, and packed batches bring a new number of rows with every step.
- * (Tried: memory grew by 1.2 MB a step.) A product with a few rows (decoding) only reads
- * the matrix once; there a dot product per column at memory speed is all that is wanted.
+ *   few rows of d       a dot product per column: the matrix is read once, at memory speed
+ *   otherwise           our own blocks (blocks.c), or oneDNN where it was measured faster
+ *
+ * oneDNN by dnnl_sgemm and not by a primitive: a primitive belongs to one shape and takes
+ * milliseconds of machine code to make, and packed batches bring a new number of rows with every
+ * step. (Tried: memory grew by 1.2 MB a step.)
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <dnnl.h>
 
-#include "cpu.h"
+#include "product.h"
 
 enum { FEW = 4 };
 #define SGEMM_PACK (UINT64_C(4) << 20) /* bytes a thread's packed blocks take at most */
@@ -27,23 +29,19 @@ static void add_bias(void *arg, int64_t lo, int64_t hi, int thread)
 static hone_status product_dnnl(hone_queue *q, const cpu_product *p, hone_error *err)
 {
     /* the stride of the dimension that is not 1, never less than what it spans */
-    const bool a_rows = p->a_col == 1, b_rows = p->b_col == 1;
-    const int64_t a_span = a_rows ? p->k : p->m, a_given = a_rows ? p->a_row : p->a_col;
-    const int64_t b_span = b_rows ? p->n : p->k, b_given = b_rows ? p->b_row : p->b_col;
+    const bool a_rows = p->a.col == 1, b_rows = p->b.col == 1;
+    const int64_t a_span = a_rows ? p->k : p->m, a_given = cpu_operand_step(&p->a);
+    const int64_t b_span = b_rows ? p->n : p->k, b_given = cpu_operand_step(&p->b);
     cpu_parallel_setup(q->dev->threads);
     const dnnl_status_t st =
-        dnnl_sgemm(a_rows ? 'N' : 'T', b_rows ? 'N' : 'T', p->m, p->n, p->k, p->alpha, p->a,
-                   a_given > a_span ? a_given : a_span, p->b, b_given > b_span ? b_given : b_span,
+        dnnl_sgemm(a_rows ? 'N' : 'T', b_rows ? 'N' : 'T', p->m, p->n, p->k, p->alpha, p->a.p,
+                   a_given > a_span ? a_given : a_span, p->b.p, b_given > b_span ? b_given : b_span,
                    p->beta, p->d, p->d_row > p->n ? p->d_row : p->n);
     if (st)
         return hone_fail(
             err, st == dnnl_out_of_memory ? HONE_ERR_NOMEM : HONE_ERR_DEVICE,
             "cpu: oneDNN failed with status %d for a product of %lld x %lld by %lld x %lld",
             (int)st, (long long)p->m, (long long)p->k, (long long)p->k, (long long)p->n);
-    if (p->bias) {
-        cpu_product with = *p;
-        cpu_parallel(q->dev, p->m, 1 + 16384 / p->n, add_bias, &with);
-    }
     return HONE_OK;
 }
 
@@ -51,12 +49,13 @@ static hone_status product_dnnl(hone_queue *q, const cpu_product *p, hone_error 
 
 typedef struct few_job {
     const cpu_product *p;
-    const cpu_rows *rows;
+    const cpu_kernels *k;
+    float *room; /* 4 * p->k floats per thread: columns of b in a narrow format */
 } few_job;
 
 static inline float finish(const cpu_product *p, int64_t i, int64_t j, float x)
 {
-    float y = p->alpha * x + (p->bias ? p->bias[j] : 0);
+    float y = p->alpha * x;
     if (p->beta != 0)
         y += p->beta * p->d[i * p->d_row + j];
     return y;
@@ -68,18 +67,40 @@ static void few_rows(void *arg, int64_t lo, int64_t hi, int thread)
     const few_job *job = arg;
     const cpu_product *p = job->p;
     float y[4];
-    (void)thread;
-    for (int64_t j = lo; j < hi; j += 4)
+    for (int64_t j = lo; j < hi; j += 4) {
+        const int64_t n = hi - j < 4 ? hi - j : 4;
+        const float *b = job->room + thread * 4 * p->k;
+        int64_t step = p->k;
+        if (p->b.dtype == HONE_F32) {
+            b = (const float *)p->b.p + j * p->b.col;
+            step = p->b.col;
+        } else {
+            cpu_decode_block(job->k, &p->b, j, n, 0, p->k, job->room + thread * 4 * p->k, p->k);
+        }
         for (int64_t i = 0; i < p->m; i++) {
-            const float *a = p->a + i * p->a_row, *b = p->b + j * p->b_col;
-            if (hi - j >= 4)
-                job->rows->dot4(y, a, b, p->b_col, p->k);
+            const float *a = (const float *)p->a.p + i * p->a.row;
+            if (n == 4)
+                job->k->rows->dot4(y, a, b, step, p->k);
             else
-                for (int64_t t = 0; t < hi - j; t++)
-                    y[t] = job->rows->dot(a, b + t * p->b_col, p->k);
-            for (int64_t t = 0; t < 4 && j + t < hi; t++)
+                for (int64_t t = 0; t < n; t++)
+                    y[t] = job->k->rows->dot(a, b + t * step, p->k);
+            for (int64_t t = 0; t < n; t++)
                 p->d[i * p->d_row + j + t] = finish(p, i, j + t, y[t]);
         }
+    }
+}
+
+static hone_status product_few(hone_queue *q, const cpu_product *p, hone_error *err)
+{
+    few_job job = { .p = p, .k = q->dev->k };
+    if (p->b.dtype != HONE_F32) {
+        job.room = cpu_panels(q, (uint64_t)(4 * p->k * q->dev->threads) * sizeof(float));
+        if (!job.room)
+            return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory to widen columns of %lld",
+                             (long long)p->k);
+    }
+    cpu_parallel(q->dev, p->n, 4 + 32768 / p->k, few_rows, &job);
+    return HONE_OK;
 }
 
 static void no_product(void *arg, int64_t lo, int64_t hi, int thread)
@@ -88,24 +109,60 @@ static void no_product(void *arg, int64_t lo, int64_t hi, int thread)
     (void)thread;
     for (int64_t i = lo; i < hi; i++)
         for (int64_t j = 0; j < p->n; j++)
-            p->d[i * p->d_row + j] = finish(p, i, j, 0);
+            p->d[i * p->d_row + j * p->d_col] =
+                p->beta == 0 ? 0 : p->beta * p->d[i * p->d_row + j * p->d_col];
 }
 
-hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err)
+/* ------------------------------------------------------------------ the choice */
+
+static bool is_few(const cpu_product *p)
 {
-    if (p->m == 0 || p->n == 0)
-        return HONE_OK;
+    return p->m <= FEW && p->b.row == 1 && p->d_col == 1 && p->a.dtype == HONE_F32 &&
+           (p->a.col == 1 || p->k == 1);
+}
+
+static bool is_for_dnnl(const hone_dev *dev, const cpu_product *p)
+{
+    return dev->products == CPU_PRODUCTS_ONEDNN && p->a.dtype == HONE_F32 &&
+           p->b.dtype == HONE_F32 && p->d_col == 1 && !p->plus_k;
+}
+
+static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
+{
     if (p->k == 0 || p->alpha == 0) {
         cpu_product none = *p;
         cpu_parallel(q->dev, p->m, 1 + 16384 / p->n, no_product, &none);
         return HONE_OK;
     }
-    if (p->m <= FEW && p->b_row == 1 && (p->a_col == 1 || p->k == 1)) {
-        few_job job = { p, q->dev->k->rows };
-        cpu_parallel(q->dev, p->n, 4 + 32768 / p->k, few_rows, &job);
+    if (is_few(p))
+        return product_few(q, p, err);
+    return is_for_dnnl(q->dev, p) ? product_dnnl(q, p, err) : cpu_product_blocks(q, p, err);
+}
+
+hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err)
+{
+    cpu_product first = *p, then = *p;
+    hone_status st;
+    if (p->m == 0 || p->n == 0)
         return HONE_OK;
+    if (p->plus_k &&
+        (p->k == 0 || p->alpha == 0 || is_few(p) || q->dev->products == CPU_PRODUCTS_ONEDNN)) {
+        first.plus_k = then.plus_k = 0;
+        then.a = p->plus_a;
+        then.b = p->plus_b;
+        then.k = p->plus_k;
+        then.alpha = p->plus_scale;
+        then.beta = 1;
+    } else {
+        then.k = 0;
     }
-    return product_dnnl(q, p, err);
+    st = base(q, &first, err);
+    if (!st && then.k)
+        st = base(q, &then, err);
+    first.bias = p->bias;
+    if (!st && p->bias)
+        cpu_parallel(q->dev, p->m, 1 + 16384 / p->n, add_bias, &first);
+    return st;
 }
 
 /* dnnl_sgemm packs blocks of both matrices, per thread, and gives them back after the call. */

@@ -94,4 +94,62 @@ static inline vf vexp(vf x)
     return (vf)((vi)p & ~(x < -87.3f));
 }
 
+/* r[i] lane j <-> r[j] lane i. Pairs, then fours, then halves of the register change places. */
+static inline __attribute__((always_inline)) void vtranspose(vf r[LANES])
+{
+#if defined(__AVX512F__)
+    __m512 t[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 4) {
+        const __m512 a = (__m512)r[i], b = (__m512)r[i + 1], c = (__m512)r[i + 2],
+                     d = (__m512)r[i + 3];
+        const __m512 ab = _mm512_unpacklo_ps(a, b), cd = _mm512_unpacklo_ps(c, d);
+        const __m512 ab2 = _mm512_unpackhi_ps(a, b), cd2 = _mm512_unpackhi_ps(c, d);
+        t[i] = _mm512_shuffle_ps(ab, cd, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(ab, cd, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(ab2, cd2, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(ab2, cd2, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+        const __m512 b = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+        const __m512 c = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const __m512 d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = (vf)_mm512_shuffle_f32x4(a, b, 0x88);
+        r[i + 4] = (vf)_mm512_shuffle_f32x4(c, d, 0x88);
+        r[i + 8] = (vf)_mm512_shuffle_f32x4(a, b, 0xdd);
+        r[i + 12] = (vf)_mm512_shuffle_f32x4(c, d, 0xdd);
+    }
+#elif defined(__AVX__)
+    __m256 t[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        const __m256 a = (__m256)r[i], b = (__m256)r[i + 1], c = (__m256)r[i + 2],
+                     d = (__m256)r[i + 3];
+        const __m256 ab = _mm256_unpacklo_ps(a, b), cd = _mm256_unpacklo_ps(c, d);
+        const __m256 ab2 = _mm256_unpackhi_ps(a, b), cd2 = _mm256_unpackhi_ps(c, d);
+        t[i] = _mm256_shuffle_ps(ab, cd, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(ab, cd, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(ab2, cd2, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(ab2, cd2, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = (vf)_mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = (vf)_mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+#else
+    float x[LANES][LANES];
+    for (int i = 0; i < LANES; i++)
+        vstore(x[i], r[i]);
+    for (int i = 0; i < LANES; i++) {
+        float y[LANES];
+        for (int j = 0; j < LANES; j++)
+            y[j] = x[j][i];
+        r[i] = vload(y);
+    }
+#endif
+}
+
 #endif /* CPU_VEC_H */

@@ -1,0 +1,235 @@
+/*
+ * blocks.c - a matrix product in blocks that fit the caches (Goto & van de Geijn 2008).
+ *
+ *   for columns of d, COLUMNS at a time
+ *     for the inner dimension, DEEP at a time
+ *       pack that block of b into panels of `wide` columns     shared by all threads
+ *       for rows of d, some tiles at a time                    handed out to threads
+ *         for panels, for tiles: registers, over the block's depth
+ *
+ * a is read where it lies unless its format or its stride is bad for that. The sum of an
+ * element runs over the inner dimension in the same order and the same blocks whatever the
+ * number of threads, and whoever takes an item: same bits.
+ *
+ * d^T = b^T a^T is the same product. It packs a instead of b, and stores tiles transposed: the
+ * better choice when d has few rows and b is stored by columns (a weight in the forward pass).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdatomic.h>
+
+#include "product.h"
+
+enum {
+    DEEP = 384,        /* a panel of 32 columns is 48 KiB: the L1, or the near end of the L2 */
+    COLUMNS = 2048,    /* b's block: 3 MiB, streamed once per row block */
+    TILES = 8,         /* of a row block: 112 rows x 384 are 172 KiB of the L2 */
+    ITEMS_EACH = 4,    /* items per thread at least, to even out threads that are held up */
+    DIRECT_ROWS = 64,  /* so few rows of d do not pay for packing a b stored by rows */
+    COPY_COLUMNS = 512 /* so many columns of d pay for copying a into a dense block */
+};
+
+extern void GOMP_parallel(void (*body)(void *arg), void *arg, unsigned threads, unsigned flags);
+extern void GOMP_barrier(void);
+extern int omp_get_thread_num(void);
+
+typedef struct blocks {
+    const cpu_kernels *k;
+    const cpu_mm *mm;
+    cpu_product p;
+    bool direct, copy; /* read b in place; copy a's blocks */
+    int64_t tiles;     /* of d's rows, evenly cut */
+    int64_t deep;      /* evenly cut, too */
+    float *panels;     /* b's block */
+    float *room;       /* room_each floats per thread: decoding, a's block */
+    int64_t room_each;
+    int threads;
+    atomic_llong next[2]; /* items handed out: packing, computing */
+} blocks;
+
+/* One block of b: columns [col, col + cols), inner [at, at + depth), and behind it the low-rank
+ * addition when it is the last one. */
+typedef struct stage {
+    int64_t col, cols, at, depth, extra, panels;
+} stage;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static float *panel_of(const blocks *w, const stage *s, int64_t i)
+{
+    return w->panels + i * (s->depth + s->extra) * w->mm->wide;
+}
+
+/* A panel that lies in place is no panel of ours: whole panels of an unpacked b. */
+static bool in_place(const blocks *w, const stage *s, int64_t i)
+{
+    return w->direct && (i + 1) * w->mm->wide <= s->cols;
+}
+
+static void pack_panels(blocks *w, const stage *s, float *room)
+{
+    int64_t i;
+    while ((i = atomic_fetch_add_explicit(&w->next[0], 1, memory_order_relaxed)) < s->panels) {
+        const int64_t first = i * w->mm->wide, cols = least(s->cols - first, w->mm->wide);
+        float *to = panel_of(w, s, i);
+        if (!in_place(w, s, i))
+            cpu_pack_panel(w->k, &w->p.b, s->at, s->depth, s->col + first, cols, to, room);
+        if (!s->extra)
+            continue;
+        to += s->depth * w->mm->wide;
+        cpu_pack_panel(w->k, &w->p.plus_b, 0, s->extra, s->col + first, cols, to, room);
+        if (w->p.plus_scale != w->p.alpha)
+            w->k->rows->scale(to, to, w->p.plus_scale / w->p.alpha, s->extra * w->mm->wide);
+    }
+}
+
+/* Rows [row, row + rows) of d against panels [from, to). */
+static void compute(const blocks *w, const stage *s, int64_t first, int64_t past, int64_t from,
+                    int64_t to, float *room)
+{
+    const cpu_product *p = &w->p;
+    const int64_t row0 = first * p->m / w->tiles, rows_all = past * p->m / w->tiles - row0;
+    const float beta = s->at ? 1 : p->beta;
+    cpu_mm_part part[2];
+    if (w->copy) {
+        const bool by_rows = p->a.col == 1;
+        const int64_t step = (by_rows ? s->depth : rows_all) + PACK_PAD;
+        cpu_decode_block(w->k, &p->a, by_rows ? row0 : s->at, by_rows ? rows_all : s->depth,
+                         by_rows ? s->at : row0, by_rows ? s->depth : rows_all, room, step);
+        part[0].a_row = by_rows ? step : 1;
+        part[0].a_col = by_rows ? 1 : step;
+    } else {
+        part[0].a_row = p->a.row;
+        part[0].a_col = p->a.col;
+    }
+    part[0].k = s->depth;
+    part[1] = (cpu_mm_part){
+        .a_row = p->plus_a.row, .a_col = p->plus_a.col, .b_row = w->mm->wide, .k = s->extra
+    };
+    for (int64_t i = from; i < to; i++) {
+        const int64_t col = i * w->mm->wide, cols = least(s->cols - col, w->mm->wide);
+        const float *panel = panel_of(w, s, i);
+        part[0].b = panel;
+        part[0].b_row = w->mm->wide;
+        if (in_place(w, s, i)) {
+            part[0].b = (const float *)p->b.p + s->at * p->b.row + s->col + col;
+            part[0].b_row = p->b.row;
+        }
+        part[1].b = panel + s->depth * w->mm->wide;
+        for (int64_t t = first; t < past; t++) {
+            const int64_t row = t * p->m / w->tiles, rows = (t + 1) * p->m / w->tiles - row;
+            float *d = p->d + row * p->d_row + (s->col + col) * p->d_col;
+            part[0].a = w->copy ? room + (row - row0) * part[0].a_row
+                                : (const float *)p->a.p + row * p->a.row + s->at * p->a.col;
+            if (s->extra)
+                part[1].a = (const float *)p->plus_a.p + row * p->plus_a.row;
+            w->mm->tile(part, s->extra ? 2 : 1, rows, cols, d, p->d_row, p->d_col, p->alpha, beta);
+        }
+    }
+}
+
+static void compute_items(blocks *w, const stage *s, float *room)
+{
+    const int64_t down = ceiling(w->tiles, TILES);
+    const int64_t want = w->threads > 1 ? ceiling((int64_t)w->threads * ITEMS_EACH, down) : 1;
+    const int64_t across = least(want, ceiling(s->panels, 4));
+    int64_t i;
+    while ((i = atomic_fetch_add_explicit(&w->next[1], 1, memory_order_relaxed)) < down * across) {
+        const int64_t y = i / across, x = i % across;
+        compute(w, s, y * w->tiles / down, (y + 1) * w->tiles / down, x * s->panels / across,
+                (x + 1) * s->panels / across, room);
+    }
+}
+
+static void run(void *arg)
+{
+    blocks *w = arg;
+    const int thread = w->threads > 1 ? omp_get_thread_num() : 0;
+    float *room = w->room + thread * w->room_each;
+    for (int64_t col = 0; col < w->p.n; col += COLUMNS)
+        for (int64_t at = 0; at < w->p.k; at += w->deep) {
+            const bool last = at + w->deep >= w->p.k;
+            stage s = { .col = col,
+                        .cols = least(w->p.n - col, COLUMNS),
+                        .at = at,
+                        .depth = least(w->p.k - at, w->deep),
+                        .extra = last ? w->p.plus_k : 0 };
+            s.panels = ceiling(s.cols, w->mm->wide);
+            pack_panels(w, &s, room);
+            if (w->threads > 1) {
+                GOMP_barrier();
+                if (thread == 0)
+                    atomic_store_explicit(&w->next[0], 0, memory_order_relaxed);
+            }
+            compute_items(w, &s, room);
+            if (w->threads > 1) {
+                GOMP_barrier();
+                if (thread == 0)
+                    atomic_store_explicit(&w->next[1], 0, memory_order_relaxed);
+            } else {
+                w->next[0] = w->next[1] = 0;
+            }
+        }
+}
+
+/* What packing and storing costs, in floats moved: see the head of this file. */
+static int64_t overhead(const cpu_product *p)
+{
+    const int64_t stores = p->d_col == 1 ? 0 : p->m * p->n * ceiling(p->k, DEEP);
+    return p->n * p->k * (p->b.col == 1 ? 1 : 2) + stores;
+}
+
+static cpu_product transposed(const cpu_product *p)
+{
+    cpu_product t = *p;
+    t.a = cpu_operand_transposed(p->b);
+    t.b = cpu_operand_transposed(p->a);
+    t.plus_a = cpu_operand_transposed(p->plus_b);
+    t.plus_b = cpu_operand_transposed(p->plus_a);
+    t.m = p->n;
+    t.n = p->m;
+    t.d_row = p->d_col;
+    t.d_col = p->d_row;
+    return t;
+}
+
+hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *err)
+{
+    const cpu_product t = transposed(p);
+    blocks w = { .k = q->dev->k, .mm = q->dev->k->mm, .threads = q->dev->threads };
+    const int64_t wide = w.mm->wide;
+    int64_t pack_room, copy_room, panels, stride;
+    w.p = overhead(&t) < overhead(p) ? t : *p;
+    p = &w.p;
+    w.deep = ceiling(ceiling(p->k, ceiling(p->k, DEEP)), 4) * 4;
+    w.tiles = ceiling(p->m, w.mm->high);
+    w.direct = p->b.dtype == HONE_F32 && p->b.col == 1 && p->m <= DIRECT_ROWS;
+    /* rows a multiple of a page apart fall on the same lines of the L1 */
+    stride = cpu_operand_step(&p->a) * (int64_t)sizeof(float) % 4096;
+    w.copy = p->a.dtype != HONE_F32 || p->n >= COPY_COLUMNS ||
+             (p->a.col == 1 && (stride < 256 || stride > 4096 - 256) && p->m > 4);
+    pack_room = p->b.dtype == HONE_F32 ? 0 : (w.deep + PACK_PAD) * wide;
+    copy_room = w.copy ? (w.deep + PACK_PAD) * (least(p->m, w.mm->high * TILES) + PACK_PAD) : 0;
+    w.room_each = ceiling(pack_room > copy_room ? pack_room : copy_room, CPU_ALIGN) * CPU_ALIGN;
+    panels = ceiling(least(p->n, COLUMNS), wide) * wide * (w.deep + p->plus_k);
+    if (2.0 * (double)p->m * (double)p->n * (double)p->k < 2e5)
+        w.threads = 1;
+    w.panels = cpu_panels(q, (uint64_t)(panels + w.room_each * w.threads) * sizeof(float));
+    if (!w.panels)
+        return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory for a product of %lld x %lld x %lld",
+                         (long long)p->m, (long long)p->n, (long long)p->k);
+    w.room = w.panels + panels;
+    if (w.threads > 1)
+        GOMP_parallel(run, &w, (unsigned)w.threads, 0);
+    else
+        run(&w);
+    return HONE_OK;
+}

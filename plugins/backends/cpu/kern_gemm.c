@@ -1,0 +1,261 @@
+/*
+ * kern_gemm.c - the innermost tile of a matrix product (Goto & van de Geijn 2008).
+ *
+ * A tile of `high` x `wide` sums stays in registers: a column of a is broadcast, element by
+ * element, against two vectors of a panel of b. a is read where it lies, by rows or by
+ * columns; b mostly comes packed. Every number of rows has its own code, inlined with both
+ * sizes constant, so that there is nothing to pad.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels.h"
+#include "vec.h"
+
+#if LANES == 16
+enum { HIGH = 14 };
+#else
+enum { HIGH = 6 };
+#endif
+enum { VECTORS = 2, WIDE = VECTORS * LANES };
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* --------------------------------------------------------------------- sums */
+
+/* Rows of a by threes: p + {0, 1, 2} * row are addresses that need no register of their own. */
+INLINE void add_by_rows(int rows, int vectors, vf s[HIGH][VECTORS], const cpu_mm_part *part)
+{
+    const float *p[(HIGH + 2) / 3];
+    const float *b = part->b;
+    const int64_t row = part->a_row, b_row = part->b_row;
+#pragma GCC unroll 16
+    for (int g = 0; g < (rows + 2) / 3; g++)
+        p[g] = part->a + 3 * g * row;
+    for (int64_t i = 0; i < part->k; i++) {
+        vf t[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            t[v] = vload(b + v * LANES);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            const float x = p[r / 3][r % 3 * row];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                s[r][v] += x * t[v];
+        }
+#pragma GCC unroll 16
+        for (int g = 0; g < (rows + 2) / 3; g++)
+            p[g]++;
+        b += b_row;
+    }
+}
+
+INLINE void add_by_columns(int rows, int vectors, vf s[HIGH][VECTORS], const cpu_mm_part *part)
+{
+    const float *a = part->a, *b = part->b;
+    const int64_t column = part->a_col, b_row = part->b_row;
+    for (int64_t i = 0; i < part->k; i++) {
+        vf t[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            t[v] = vload(b + v * LANES);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            const float x = a[r];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                s[r][v] += x * t[v];
+        }
+        a += column;
+        b += b_row;
+    }
+}
+
+/* out (rows, vectors) = alpha * sums + beta * out */
+INLINE void block(int rows, int vectors, const cpu_mm_part *part, int parts, float *out,
+                  int64_t out_row, float alpha, float beta)
+{
+    vf s[HIGH][VECTORS];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        __builtin_prefetch(out + r * out_row, 1);
+        __builtin_prefetch(out + r * out_row + vectors * LANES - 1, 1);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            s[r][v] = vset(0);
+    }
+    for (int i = 0; i < parts; i++)
+        if (part[i].a_col == 1)
+            add_by_rows(rows, vectors, s, &part[i]);
+        else
+            add_by_columns(rows, vectors, s, &part[i]);
+    if (beta == 0) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                vstore(out + r * out_row + v * LANES, s[r][v] * alpha);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            float *at = out + r * out_row + v * LANES;
+            vstore(at, s[r][v] * alpha + vload(at) * beta);
+        }
+}
+
+typedef void block_call(const cpu_mm_part *part, int parts, float *out, int64_t out_row,
+                        float alpha, float beta);
+
+#define BLOCK(rows, vectors)                                                             \
+    static void block_##rows##_##vectors(const cpu_mm_part *part, int parts, float *out, \
+                                         int64_t out_row, float alpha, float beta)       \
+    {                                                                                    \
+        block(rows, vectors, part, parts, out, out_row, alpha, beta);                    \
+    }
+#define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2)
+BLOCKS(1)
+BLOCKS(2)
+BLOCKS(3)
+BLOCKS(4)
+BLOCKS(5)
+BLOCKS(6)
+#if LANES == 16
+BLOCKS(7)
+BLOCKS(8)
+BLOCKS(9)
+BLOCKS(10)
+BLOCKS(11)
+BLOCKS(12)
+BLOCKS(13)
+BLOCKS(14)
+#endif
+
+#define ROW(rows)                          \
+    {                                      \
+        block_##rows##_1, block_##rows##_2 \
+    }
+static block_call *const blocks[HIGH][VECTORS] = {
+    ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
+#if LANES == 16
+    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
+#endif
+};
+
+/* ------------------------------------------------------------------- panels */
+
+/* to (n, m) = from (m, n) transposed, m and n at most LANES; columns of `to` from m up to
+ * LANES become 0. */
+INLINE void transposed(float *to, int64_t to_row, const float *from, int64_t from_row, int64_t m,
+                       int64_t n)
+{
+    vf r[LANES];
+    if (n == LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            r[i] = i < m ? vload(from + i * from_row) : vset(0);
+    } else {
+        float x[LANES][LANES] = { { 0 } };
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++)
+                x[i][j] = from[i * from_row + j];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            r[i] = vload(x[i]);
+    }
+    vtranspose(r);
+    if (n == LANES) {
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++)
+            vstore(to + j * to_row, r[j]);
+    } else {
+        float x[LANES][LANES];
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++)
+            vstore(x[j], r[j]);
+        for (int64_t j = 0; j < n; j++)
+            memcpy(to + j * to_row, x[j], sizeof x[j]);
+    }
+}
+
+static void pack(float *to, const float *from, int64_t row, int64_t k, int64_t cols)
+{
+    if (cols == WIDE) {
+        for (int64_t i = 0; i < k; i++, to += WIDE, from += row)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++)
+                vstore(to + v * LANES, vload(from + v * LANES));
+        return;
+    }
+    for (int64_t i = 0; i < k; i++, to += WIDE, from += row) {
+        memcpy(to, from, (size_t)cols * sizeof *to);
+        memset(to + cols, 0, (size_t)(WIDE - cols) * sizeof *to);
+    }
+}
+
+static void pack_transposed(float *to, const float *from, int64_t row, int64_t k, int64_t cols)
+{
+    for (int64_t i = 0; i < k; i += LANES) {
+        const int64_t n = k - i < LANES ? k - i : LANES;
+        for (int64_t j = 0; j < WIDE; j += LANES) {
+            const int64_t left = cols - j, m = left < 0 ? 0 : left < LANES ? left : LANES;
+            transposed(to + i * WIDE + j, WIDE, m ? from + j * row + i : from, row, m, n);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------- tile */
+
+/* c (rows, cols) = s + beta c, element by element or, c stored by columns, through transposed
+ * blocks: c's columns are its rows then. */
+static void put(const float *s, int64_t rows, int64_t cols, float *c, int64_t c_row, int64_t c_col,
+                float beta)
+{
+    if (c_col == 1) {
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t j = 0; j < cols; j++)
+                c[r * c_row + j] =
+                    beta == 0 ? s[r * WIDE + j] : s[r * WIDE + j] + beta * c[r * c_row + j];
+        return;
+    }
+    for (int64_t r = 0; r < rows; r += LANES)
+        for (int64_t j = 0; j < cols; j += LANES) {
+            float x[LANES * LANES];
+            const int64_t m = rows - r < LANES ? rows - r : LANES;
+            const int64_t n = cols - j < LANES ? cols - j : LANES;
+            transposed(x, LANES, s + r * WIDE + j, WIDE, m, LANES);
+            for (int64_t y = 0; y < n; y++) {
+                float *to = c + r + (j + y) * c_col;
+                if (m == HIGH && beta == 0)
+                    memcpy(to, x + y * LANES, HIGH * sizeof *to);
+                else
+                    for (int64_t i = 0; i < m; i++)
+                        to[i] = beta == 0 ? x[y * LANES + i] : x[y * LANES + i] + beta * to[i];
+            }
+        }
+}
+
+static void tile(const cpu_mm_part *part, int parts, int64_t rows, int64_t cols, float *c,
+                 int64_t c_row, int64_t c_col, float alpha, float beta)
+{
+    const int64_t vectors = (cols + LANES - 1) / LANES;
+    block_call *call = blocks[rows - 1][vectors - 1];
+    float s[HIGH * WIDE] __attribute__((aligned(64)));
+    if (c_col == 1 && cols == vectors * LANES) {
+        call(part, parts, c, c_row, alpha, beta);
+        return;
+    }
+    call(part, parts, s, WIDE, alpha, 0);
+    put(s, rows, cols, c, c_row, c_col, beta);
+}
+
+extern const cpu_mm CPU_ISA_NAME(cpu_mm_);
+const cpu_mm CPU_ISA_NAME(cpu_mm_) = {
+    .high = HIGH,
+    .wide = WIDE,
+    .tile = tile,
+    .pack = pack,
+    .pack_transposed = pack_transposed,
+};

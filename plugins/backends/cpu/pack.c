@@ -1,0 +1,89 @@
+/*
+ * pack.c - operands of a product on their way into panels.
+ *
+ * One row per storage format: how a run of stored numbers becomes float32. Runs are decoded
+ * into a piece of cache and go into panels from there, so a weight in a narrow format never
+ * exists as a whole float32 copy, and a new format is a row of this table.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "product.h"
+
+/* n numbers of line `line` from `first` on, widened by the tables of kern_exact.c. */
+static void decode_dense(const cpu_kernels *k, const cpu_operand *o, int64_t line, int64_t first,
+                         int64_t n, float *to)
+{
+    const uint64_t at = (uint64_t)(line * cpu_operand_step(o) + first);
+    k->exact->load[o->dtype](to, (const uint8_t *)o->p + at * hone_dtype_size(o->dtype), n);
+}
+
+/* clang-format off */
+static const struct {
+    const char *format; /* of hone_weight */
+    uint32_t dtype;     /* of plane 0 */
+    cpu_decode *decode;
+} formats[] = {
+    { "fp32", HONE_F32,  decode_dense },
+    { "fp16", HONE_F16,  decode_dense },
+    { "bf16", HONE_BF16, decode_dense },
+};
+/* clang-format on */
+
+cpu_operand cpu_operand_f32(const void *p, int64_t row, int64_t col)
+{
+    return (
+        cpu_operand){ .p = p, .row = row, .col = col, .dtype = HONE_F32, .decode = decode_dense };
+}
+
+cpu_decode *cpu_decode_dtype(uint32_t dtype)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (formats[i].dtype == dtype)
+            return formats[i].decode;
+    return NULL;
+}
+
+hone_status cpu_operand_weight(const hone_dev *dev, const hone_weight *w, const char *what,
+                               cpu_operand *o, hone_error *err)
+{
+    const int64_t shape[2] = { w->rows, w->cols };
+    cpu_view v;
+    for (size_t i = 0; w->format && i < sizeof formats / sizeof *formats; i++) {
+        hone_status st;
+        if (strcmp(w->format, formats[i].format) != 0)
+            continue;
+        st = cpu_want(dev, &w->plane[0], what, formats[i].dtype, CPU_ROWS, 2, shape, &v, err);
+        if (!st)
+            *o = (cpu_operand){ .p = v.p,
+                                .row = v.row,
+                                .col = 1,
+                                .dtype = formats[i].dtype,
+                                .decode = formats[i].decode };
+        return st;
+    }
+    return hone_fail(err, HONE_ERR_UNSUPPORTED, "cpu: %s: no kernel for weights in %s", what,
+                     w->format ? w->format : "(no format)");
+}
+
+void cpu_decode_block(const cpu_kernels *k, const cpu_operand *o, int64_t line, int64_t lines,
+                      int64_t first, int64_t n, float *to, int64_t to_row)
+{
+    for (int64_t i = 0; i < lines; i++)
+        o->decode(k, o, line + i, first, n, to + i * to_row);
+}
+
+void cpu_pack_panel(const cpu_kernels *k, const cpu_operand *b, int64_t row, int64_t rows,
+                    int64_t col, int64_t cols, float *to, float *room)
+{
+    const cpu_mm *mm = k->mm;
+    const bool by_rows = b->col == 1;
+    const float *from = (const float *)b->p + row * b->row + col * b->col;
+    int64_t step = cpu_operand_step(b);
+    if (b->dtype != HONE_F32) {
+        step = by_rows ? mm->wide : rows + PACK_PAD;
+        cpu_decode_block(k, b, by_rows ? row : col, by_rows ? rows : cols, by_rows ? col : row,
+                         by_rows ? cols : rows, room, step);
+        from = room;
+    }
+    (by_rows ? mm->pack : mm->pack_transposed)(to, from, step, rows, cols);
+}
