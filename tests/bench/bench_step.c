@@ -2,7 +2,9 @@
  * bench_step.c - tokens per second of a LoRA training step, through the real trainer.
  *
  *     bench_step write FOLDER 10M|100M        a random Llama in Hugging Face format
- *     bench_step run FOLDER SEQ BATCH STEPS   train on random tokens; one line
+ *     bench_step run FOLDER SEQ BATCH STEPS [BACKEND [KEY=VALUE]...]
+ *                                             train on random tokens; one line. BACKEND is
+ *                                             cpu/fp32, the rest are options of its device
  *
  * tools/bench/peer_lora.py does the same with PyTorch + PEFT on the same folder.
  *
@@ -119,7 +121,24 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static hone_status run(const char *dir, int64_t seq, int64_t rows, int64_t steps, hone_error *err)
+/* KEY=VALUE words as a JSON object, numbers as numbers; new reference. */
+static json_t *device_options(char **words, int n)
+{
+    json_t *o = json_object();
+    for (int i = 0; i < n; i++) {
+        char *value = strchr(words[i], '='), *end;
+        long long number;
+        if (!value)
+            continue;
+        *value++ = '\0';
+        number = strtoll(value, &end, 10);
+        (void)json_object_set_new(o, words[i], *end ? json_string(value) : json_integer(number));
+    }
+    return o;
+}
+
+static hone_status run(const char *dir, int64_t seq, int64_t rows, int64_t steps,
+                       const char *backend_name, json_t *settings, hone_error *err)
 {
     registry *plugins = NULL;
     backend *back = NULL;
@@ -152,7 +171,7 @@ static hone_status run(const char *dir, int64_t seq, int64_t rows, int64_t steps
     hone_status st = registry_open(&plugins, NULL, 0, err);
     if (!mkdtemp(out))
         st = hone_fail(err, HONE_ERR_IO, "%s: cannot make a folder", out);
-    if (st || (st = backend_open(&back, plugins, "cpu/fp32", NULL, NULL, err)) ||
+    if (st || (st = backend_open(&back, plugins, backend_name, settings, NULL, err)) ||
         (st = model_open(&m, back, &mo, err)))
         goto out;
     d.n = (size_t)(rows * steps);
@@ -179,9 +198,9 @@ static hone_status run(const char *dir, int64_t seq, int64_t rows, int64_t steps
         qsort(c.seconds + 1, (size_t)c.n - 1, sizeof *c.seconds,
               ascending); /* the first warms up */
     const double median = c.seconds[c.n > 1 ? 1 + (c.n - 1) / 2 : 0];
-    printf("hone cpu/fp32 LoRA r16: %.4f s/step, %.0f tok/s, first loss %.4f, resident at most "
+    printf("hone %s LoRA r16: %.4f s/step, %.0f tok/s, first loss %.4f, resident at most "
            "%.0f MB\n",
-           median, (double)(seq * rows) / median, result.first_loss,
+           backend_name, median, (double)(seq * rows) / median, result.first_loss,
            (double)result.peak_host_bytes / 1e6);
 out:
     dataset_finish(&d);
@@ -200,11 +219,15 @@ int main(int argc, char **argv)
     hone_status st = HONE_ERR_ARG;
     if (argc == 4 && strcmp(argv[1], "write") == 0)
         st = write_model(argv[2], argv[3], &err);
-    else if (argc == 6 && strcmp(argv[1], "run") == 0)
-        st = run(argv[2], atoll(argv[3]), atoll(argv[4]), atoll(argv[5]), &err);
-    else
+    else if (argc >= 6 && strcmp(argv[1], "run") == 0) {
+        json_t *settings = device_options(argv + 7, argc - 7);
+        st = run(argv[2], atoll(argv[3]), atoll(argv[4]), atoll(argv[5]),
+                 argc > 6 ? argv[6] : "cpu/fp32", settings, &err);
+        json_decref(settings);
+    } else
         (void)hone_fail(&err, st,
-                        "bench_step write FOLDER 10M|100M, or run FOLDER SEQ BATCH STEPS");
+                        "bench_step write FOLDER 10M|100M, or run FOLDER SEQ BATCH STEPS [BACKEND "
+                        "[KEY=VALUE]...]");
     if (st)
         fprintf(stderr, "bench_step: %s\n", err.message);
     return st ? 1 : 0;

@@ -21,12 +21,13 @@
 #include "product.h"
 
 enum {
-    DEEP = 384,        /* a panel of 32 columns is 48 KiB: the L1, or the near end of the L2 */
-    COLUMNS = 2048,    /* b's block: 3 MiB, streamed once per row block */
-    TILES = 8,         /* of a row block: 112 rows x 384 are 172 KiB of the L2 */
+    DEEP = 256,        /* a panel of 48 columns is 48 KiB */
+    COLUMNS = 2016,    /* b's block: 2 MiB, streamed once per row block */
+    TILES = 12,        /* of a row block: 108 rows x 256 are 108 KiB of the L2 */
     ITEMS_EACH = 4,    /* items per thread at least, to even out threads that are held up */
+    NARROWEST = 480,   /* columns of an item */
     DIRECT_ROWS = 64,  /* so few rows of d do not pay for packing a b stored by rows */
-    COPY_COLUMNS = 512 /* so many columns of d pay for copying a into a dense block */
+    COPY_COLUMNS = 192 /* so many columns of d pay for copying a into tiles */
 };
 
 extern void GOMP_parallel(void (*body)(void *arg), void *arg, unsigned threads, unsigned flags);
@@ -37,12 +38,12 @@ typedef struct blocks {
     const cpu_kernels *k;
     const cpu_mm *mm;
     cpu_product p;
-    bool direct, copy; /* read b in place; copy a's blocks */
-    int64_t tiles;     /* of d's rows, evenly cut */
-    int64_t deep;      /* evenly cut, too */
-    float *panels;     /* b's block */
-    float *room;       /* room_each floats per thread: decoding, a's block */
-    int64_t room_each;
+    bool direct, copy;          /* read b in place; copy a's blocks */
+    int64_t tiles;              /* of d's rows, evenly cut */
+    int64_t deep;               /* evenly cut, too */
+    float *panels;              /* b's block */
+    float *room;                /* room_each floats per thread: decoding, a's block */
+    int64_t room_each, wide_at; /* a tile's rows in float32 stand at wide_at */
     int threads;
     atomic_llong next[2]; /* items handed out: packing, computing */
 } blocks;
@@ -63,15 +64,32 @@ static int64_t ceiling(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+static int64_t panel_floats(const blocks *w, const stage *s)
+{
+    return (s->depth + s->extra) * w->mm->wide;
+}
+
 static float *panel_of(const blocks *w, const stage *s, int64_t i)
 {
-    return w->panels + i * (s->depth + s->extra) * w->mm->wide;
+    return w->panels + i * panel_floats(w, s);
 }
 
 /* A panel that lies in place is no panel of ours: whole panels of an unpacked b. */
 static bool in_place(const blocks *w, const stage *s, int64_t i)
 {
     return w->direct && (i + 1) * w->mm->wide <= s->cols;
+}
+
+/* Where tile t begins. */
+static int64_t row_of(const blocks *w, int64_t t)
+{
+    return t * w->p.m / w->tiles;
+}
+
+/* An odd number of cache lines: rows of a block spread over all sets of the L1. */
+static int64_t copy_step(int64_t rows)
+{
+    return (ceiling(rows, 16) | 1) * 16;
 }
 
 static void pack_panels(blocks *w, const stage *s, float *room)
@@ -91,29 +109,52 @@ static void pack_panels(blocks *w, const stage *s, float *room)
     }
 }
 
-/* Rows [row, row + rows) of d against panels [from, to). */
+/* A block of a, copied: for each tile (depth, rows), or, where a is stored by columns, rows of
+ * the whole block's width. part: how a tile finds its rows. */
+static void copy_rows(const blocks *w, const stage *s, int64_t first, int64_t past, float *room)
+{
+    const cpu_operand *a = &w->p.a;
+    const int64_t row0 = row_of(w, first), rows = row_of(w, past) - row0;
+    if (a->col != 1) {
+        cpu_decode_block(w->k, a, s->at, s->depth, row0, rows, room, copy_step(rows));
+        return;
+    }
+    for (int64_t t = first; t < past; t++) {
+        const int64_t row = row_of(w, t), n = row_of(w, t + 1) - row;
+        const float *from = (const float *)a->p + row * a->row + s->at;
+        int64_t step = a->row;
+        if (a->dtype != HONE_F32) {
+            float *wide = room + w->wide_at;
+            step = s->depth + PACK_PAD;
+            cpu_decode_block(w->k, a, row, n, s->at, s->depth, wide, step);
+            from = wide;
+        }
+        w->mm->pack_rows(room + (row - row0) * s->depth, from, step, n, s->depth);
+    }
+}
+
+/* Part i of n of the next panel on its way into the L2: the block as a whole is in the L3, from
+ * where it comes too slowly to be waited for. */
+static void ask_for(const float *panel, int64_t floats, int64_t i, int64_t n)
+{
+    const int64_t line = CPU_ALIGN / sizeof *panel, past = (i + 1) * floats / n;
+    for (int64_t at = i * floats / n / line * line; at < past; at += line)
+        __builtin_prefetch(panel + at, 0, 2);
+}
+
+/* Tiles [first, past) of d's rows against panels [from, to). */
 static void compute(const blocks *w, const stage *s, int64_t first, int64_t past, int64_t from,
                     int64_t to, float *room)
 {
     const cpu_product *p = &w->p;
-    const int64_t row0 = first * p->m / w->tiles, rows_all = past * p->m / w->tiles - row0;
+    const int64_t row0 = row_of(w, first), all = row_of(w, past) - row0;
     const float beta = s->at ? 1 : p->beta;
-    cpu_mm_part part[2];
-    if (w->copy) {
-        const bool by_rows = p->a.col == 1;
-        const int64_t step = (by_rows ? s->depth : rows_all) + PACK_PAD;
-        cpu_decode_block(w->k, &p->a, by_rows ? row0 : s->at, by_rows ? rows_all : s->depth,
-                         by_rows ? s->at : row0, by_rows ? s->depth : rows_all, room, step);
-        part[0].a_row = by_rows ? step : 1;
-        part[0].a_col = by_rows ? 1 : step;
-    } else {
-        part[0].a_row = p->a.row;
-        part[0].a_col = p->a.col;
-    }
-    part[0].k = s->depth;
-    part[1] = (cpu_mm_part){
-        .a_row = p->plus_a.row, .a_col = p->plus_a.col, .b_row = w->mm->wide, .k = s->extra
+    cpu_mm_part part[2] = {
+        { .k = s->depth },
+        { .a_row = p->plus_a.row, .a_col = p->plus_a.col, .b_row = w->mm->wide, .k = s->extra }
     };
+    if (w->copy)
+        copy_rows(w, s, first, past, room);
     for (int64_t i = from; i < to; i++) {
         const int64_t col = i * w->mm->wide, cols = least(s->cols - col, w->mm->wide);
         const float *panel = panel_of(w, s, i);
@@ -124,11 +165,21 @@ static void compute(const blocks *w, const stage *s, int64_t first, int64_t past
             part[0].b_row = p->b.row;
         }
         part[1].b = panel + s->depth * w->mm->wide;
-        for (int64_t t = first; t < past; t++) {
-            const int64_t row = t * p->m / w->tiles, rows = (t + 1) * p->m / w->tiles - row;
+        for (int64_t t = first, row = row0, rows; t < past; t++, row += rows) {
+            rows = row_of(w, t + 1) - row;
+            if (i + 1 < to)
+                ask_for(panel_of(w, s, i + 1), panel_floats(w, s), t - first, past - first);
             float *d = p->d + row * p->d_row + (s->col + col) * p->d_col;
-            part[0].a = w->copy ? room + (row - row0) * part[0].a_row
-                                : (const float *)p->a.p + row * p->a.row + s->at * p->a.col;
+            part[0].a_row = w->copy ? 1 : p->a.row;
+            part[0].a_col = w->copy ? rows : p->a.col;
+            if (!w->copy) {
+                part[0].a = (const float *)p->a.p + row * p->a.row + s->at * p->a.col;
+            } else if (p->a.col == 1) {
+                part[0].a = room + (row - row0) * s->depth;
+            } else {
+                part[0].a = room + row - row0;
+                part[0].a_col = copy_step(all);
+            }
             if (s->extra)
                 part[1].a = (const float *)p->plus_a.p + row * p->plus_a.row;
             w->mm->tile(part, s->extra ? 2 : 1, rows, cols, d, p->d_row, p->d_col, p->alpha, beta);
@@ -138,9 +189,12 @@ static void compute(const blocks *w, const stage *s, int64_t first, int64_t past
 
 static void compute_items(blocks *w, const stage *s, float *room)
 {
-    const int64_t down = ceiling(w->tiles, TILES);
-    const int64_t want = w->threads > 1 ? ceiling((int64_t)w->threads * ITEMS_EACH, down) : 1;
-    const int64_t across = least(want, ceiling(s->panels, 4));
+    const int64_t want = w->threads > 1 ? (int64_t)w->threads * ITEMS_EACH : 1;
+    int64_t down = ceiling(w->tiles, TILES), across = 1;
+    if (down < want) /* narrow items as long as that leaves many columns, then low ones */
+        across = least(ceiling(want, down), ceiling(s->cols, NARROWEST));
+    if (down * across < want)
+        down = least(ceiling(want, across), ceiling(w->tiles, 2));
     int64_t i;
     while ((i = atomic_fetch_add_explicit(&w->next[1], 1, memory_order_relaxed)) < down * across) {
         const int64_t y = i / across, x = i % across;
@@ -180,11 +234,20 @@ static void run(void *arg)
         }
 }
 
+/* Must a be copied, or is it worth it? Read in place, an a stored by columns costs a line of the
+ * cache per step, and one stored by rows a pointer per three rows. */
+static bool copies(const cpu_product *p, int64_t wide)
+{
+    if (p->a.dtype != HONE_F32)
+        return true;
+    return p->a.col == 1 ? p->n >= COPY_COLUMNS : p->n > wide && p->a.col > 64;
+}
+
 /* What packing and storing costs, in floats moved: see the head of this file. */
-static int64_t overhead(const cpu_product *p)
+static int64_t overhead(const cpu_product *p, int64_t wide)
 {
     const int64_t stores = p->d_col == 1 ? 0 : p->m * p->n * ceiling(p->k, DEEP);
-    return p->n * p->k * (p->b.col == 1 ? 1 : 2) + stores;
+    return p->n * p->k * (p->b.col == 1 ? 1 : 2) + (copies(p, wide) ? p->m * p->k : 0) + stores;
 }
 
 static cpu_product transposed(const cpu_product *p)
@@ -206,18 +269,19 @@ hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *
     const cpu_product t = transposed(p);
     blocks w = { .k = q->dev->k, .mm = q->dev->k->mm, .threads = q->dev->threads };
     const int64_t wide = w.mm->wide;
-    int64_t pack_room, copy_room, panels, stride;
-    w.p = overhead(&t) < overhead(p) ? t : *p;
+    int64_t pack_room, copy_room, panels, rows;
+    w.p = overhead(&t, wide) < overhead(p, wide) ? t : *p;
     p = &w.p;
     w.deep = ceiling(ceiling(p->k, ceiling(p->k, DEEP)), 4) * 4;
     w.tiles = ceiling(p->m, w.mm->high);
     w.direct = p->b.dtype == HONE_F32 && p->b.col == 1 && p->m <= DIRECT_ROWS;
-    /* rows a multiple of a page apart fall on the same lines of the L1 */
-    stride = cpu_operand_step(&p->a) * (int64_t)sizeof(float) % 4096;
-    w.copy = p->a.dtype != HONE_F32 || p->n >= COPY_COLUMNS ||
-             (p->a.col == 1 && (stride < 256 || stride > 4096 - 256) && p->m > 4);
+    rows = least(p->m, w.mm->high * TILES);
+    w.copy = copies(p, wide);
+    w.wide_at = p->a.col == 1 ? rows * w.deep + CPU_MM_SPILL : copy_step(rows) * w.deep;
+    copy_room = w.copy ? w.wide_at : 0;
+    if (p->a.dtype != HONE_F32 && p->a.col == 1)
+        copy_room += w.mm->high * (w.deep + PACK_PAD);
     pack_room = p->b.dtype == HONE_F32 ? 0 : (w.deep + PACK_PAD) * wide;
-    copy_room = w.copy ? (w.deep + PACK_PAD) * (least(p->m, w.mm->high * TILES) + PACK_PAD) : 0;
     w.room_each = ceiling(pack_room > copy_room ? pack_room : copy_room, CPU_ALIGN) * CPU_ALIGN;
     panels = ceiling(least(p->n, COLUMNS), wide) * wide * (w.deep + p->plus_k);
     if (2.0 * (double)p->m * (double)p->n * (double)p->k < 2e5)

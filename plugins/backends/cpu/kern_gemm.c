@@ -2,7 +2,7 @@
  * kern_gemm.c - the innermost tile of a matrix product (Goto & van de Geijn 2008).
  *
  * A tile of `high` x `wide` sums stays in registers: a column of a is broadcast, element by
- * element, against two vectors of a panel of b. a is read where it lies, by rows or by
+ * element, against the vectors of a panel of b. a is read where it lies, by rows or by
  * columns; b mostly comes packed. Every number of rows has its own code, inlined with both
  * sizes constant, so that there is nothing to pad.
  *
@@ -11,38 +11,58 @@
 #include "kernels.h"
 #include "vec.h"
 
+/* 27 or 12 sums, three vectors of b and one of a: all registers. Of the shapes that fit, one that
+ * asks for few loads per multiply-add: 14 x 2 keeps up on a core of its own, but not on one that
+ * is shared with another thread. */
 #if LANES == 16
-enum { HIGH = 14 };
+enum { HIGH = 9 };
 #else
-enum { HIGH = 6 };
+enum { HIGH = 4 };
 #endif
-enum { VECTORS = 2, WIDE = VECTORS * LANES };
+enum { VECTORS = 3, WIDE = VECTORS * LANES };
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* --------------------------------------------------------------------- sums */
 
+/* One step along the inner dimension: p[r / 3][r % 3 * row] is a's element of row r. */
+INLINE void step(int rows, int vectors, vf s[HIGH][VECTORS], const float *const *p, int64_t row,
+                 const float *b)
+{
+    vf t[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        t[v] = vload(b + v * LANES);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        const float x = p[r / 3][r % 3 * row];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            s[r][v] += x * t[v];
+    }
+}
+
 /* Rows of a by threes: p + {0, 1, 2} * row are addresses that need no register of their own. */
 INLINE void add_by_rows(int rows, int vectors, vf s[HIGH][VECTORS], const cpu_mm_part *part)
 {
-    const float *p[(HIGH + 2) / 3];
-    const float *b = part->b;
+    enum { AHEAD = 4 };
+    const float *p[(HIGH + 2) / 3], *b = part->b;
     const int64_t row = part->a_row, b_row = part->b_row;
+    int64_t i = part->k;
 #pragma GCC unroll 16
     for (int g = 0; g < (rows + 2) / 3; g++)
         p[g] = part->a + 3 * g * row;
-    for (int64_t i = 0; i < part->k; i++) {
-        vf t[VECTORS];
+    for (; i >= AHEAD; i -= AHEAD)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
-            t[v] = vload(b + v * LANES);
+        for (int u = 0; u < AHEAD; u++) {
+            step(rows, vectors, s, p, row, b);
 #pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            const float x = p[r / 3][r % 3 * row];
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++)
-                s[r][v] += x * t[v];
+            for (int g = 0; g < (rows + 2) / 3; g++)
+                p[g]++;
+            b += b_row;
         }
+    for (; i > 0; i--) {
+        step(rows, vectors, s, p, row, b);
 #pragma GCC unroll 16
         for (int g = 0; g < (rows + 2) / 3; g++)
             p[g]++;
@@ -52,28 +72,20 @@ INLINE void add_by_rows(int rows, int vectors, vf s[HIGH][VECTORS], const cpu_mm
 
 INLINE void add_by_columns(int rows, int vectors, vf s[HIGH][VECTORS], const cpu_mm_part *part)
 {
-    const float *a = part->a, *b = part->b;
-    const int64_t column = part->a_col, b_row = part->b_row;
+    const float *p[(HIGH + 2) / 3], *b = part->b;
     for (int64_t i = 0; i < part->k; i++) {
-        vf t[VECTORS];
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
-            t[v] = vload(b + v * LANES);
 #pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            const float x = a[r];
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++)
-                s[r][v] += x * t[v];
-        }
-        a += column;
-        b += b_row;
+        for (int g = 0; g < (rows + 2) / 3; g++)
+            p[g] = part->a + i * part->a_col + 3 * g;
+        step(rows, vectors, s, p, 1, b);
+        b += part->b_row;
     }
 }
 
-/* out (rows, vectors) = alpha * sums + beta * out */
+/* out (rows, vectors) = alpha * sums + beta * out. The two factors wait in memory: there is no
+ * register for them. */
 INLINE void block(int rows, int vectors, const cpu_mm_part *part, int parts, float *out,
-                  int64_t out_row, float alpha, float beta)
+                  int64_t out_row, const volatile float *factors)
 {
     vf s[HIGH][VECTORS];
 #pragma GCC unroll 16
@@ -89,6 +101,7 @@ INLINE void block(int rows, int vectors, const cpu_mm_part *part, int parts, flo
             add_by_rows(rows, vectors, s, &part[i]);
         else
             add_by_columns(rows, vectors, s, &part[i]);
+    const float alpha = factors[0], beta = factors[1];
     if (beta == 0) {
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
@@ -97,50 +110,49 @@ INLINE void block(int rows, int vectors, const cpu_mm_part *part, int parts, flo
                 vstore(out + r * out_row + v * LANES, s[r][v] * alpha);
         return;
     }
+    /* all loads, then all stores: rows may lie a multiple of 4096 bytes apart, and a load waits for
+     * an earlier store that agrees with it in the last 12 bits of its address */
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) {
-            float *at = out + r * out_row + v * LANES;
-            vstore(at, s[r][v] * alpha + vload(at) * beta);
-        }
+        for (int v = 0; v < vectors; v++)
+            s[r][v] = s[r][v] * alpha + vload(out + r * out_row + v * LANES) * beta;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            vstore(out + r * out_row + v * LANES, s[r][v]);
 }
 
 typedef void block_call(const cpu_mm_part *part, int parts, float *out, int64_t out_row,
-                        float alpha, float beta);
+                        const volatile float *factors);
 
 #define BLOCK(rows, vectors)                                                             \
     static void block_##rows##_##vectors(const cpu_mm_part *part, int parts, float *out, \
-                                         int64_t out_row, float alpha, float beta)       \
+                                         int64_t out_row, const volatile float *factors) \
     {                                                                                    \
-        block(rows, vectors, part, parts, out, out_row, alpha, beta);                    \
+        block(rows, vectors, part, parts, out, out_row, factors);                        \
     }
-#define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2)
+#define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2) BLOCK(rows, 3)
 BLOCKS(1)
 BLOCKS(2)
 BLOCKS(3)
 BLOCKS(4)
+#if LANES == 16
 BLOCKS(5)
 BLOCKS(6)
-#if LANES == 16
 BLOCKS(7)
 BLOCKS(8)
 BLOCKS(9)
-BLOCKS(10)
-BLOCKS(11)
-BLOCKS(12)
-BLOCKS(13)
-BLOCKS(14)
 #endif
 
-#define ROW(rows)                          \
-    {                                      \
-        block_##rows##_1, block_##rows##_2 \
+#define ROW(rows)                                            \
+    {                                                        \
+        block_##rows##_1, block_##rows##_2, block_##rows##_3 \
     }
-static block_call *const blocks[HIGH][VECTORS] = {
-    ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
+static block_call *const blocks[HIGH][VECTORS] = { ROW(1), ROW(2), ROW(3), ROW(4),
 #if LANES == 16
-    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
+                                                   ROW(5), ROW(6), ROW(7), ROW(8), ROW(9)
 #endif
 };
 
@@ -206,6 +218,28 @@ static void pack_transposed(float *to, const float *from, int64_t row, int64_t k
     }
 }
 
+/* Vectors are stored whole: what one writes behind its rows, the next one overwrites. */
+static void pack_rows(float *to, const float *from, int64_t row, int64_t rows, int64_t k)
+{
+    const float *p[LANES];
+    int64_t i = 0;
+    for (int r = 0; r < LANES; r++) /* what stands behind the last row does not matter */
+        p[r] = from + (r < rows ? r : rows - 1) * row;
+    for (; i + LANES <= k; i += LANES) {
+        vf x[LANES];
+#pragma GCC unroll 16
+        for (int r = 0; r < LANES; r++)
+            x[r] = vload(p[r] + i);
+        vtranspose(x);
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++)
+            vstore(to + (i + j) * rows, x[j]);
+    }
+    for (; i < k; i++)
+        for (int64_t r = 0; r < rows; r++)
+            to[i * rows + r] = from[r * row + i];
+}
+
 /* --------------------------------------------------------------------- tile */
 
 /* c (rows, cols) = s + beta c, element by element or, c stored by columns, through transposed
@@ -242,12 +276,13 @@ static void tile(const cpu_mm_part *part, int parts, int64_t rows, int64_t cols,
 {
     const int64_t vectors = (cols + LANES - 1) / LANES;
     block_call *call = blocks[rows - 1][vectors - 1];
+    const float factors[2] = { alpha, beta }, alone[2] = { alpha, 0 };
     float s[HIGH * WIDE] __attribute__((aligned(64)));
     if (c_col == 1 && cols == vectors * LANES) {
-        call(part, parts, c, c_row, alpha, beta);
+        call(part, parts, c, c_row, factors);
         return;
     }
-    call(part, parts, s, WIDE, alpha, 0);
+    call(part, parts, s, WIDE, alone);
     put(s, rows, cols, c, c_row, c_col, beta);
 }
 
@@ -258,4 +293,5 @@ const cpu_mm CPU_ISA_NAME(cpu_mm_) = {
     .tile = tile,
     .pack = pack,
     .pack_transposed = pack_transposed,
+    .pack_rows = pack_rows,
 };

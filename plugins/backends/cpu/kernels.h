@@ -107,6 +107,8 @@ typedef struct cpu_mm_part { /* a (rows, k) b (k, columns): a summand of a tile 
     int64_t b_row, k;
 } cpu_mm_part;
 
+#define CPU_MM_SPILL 16
+
 typedef struct cpu_mm {
     int64_t high, wide; /* rows and columns of a tile at most; wide is a multiple of 4 */
     /* c (rows, cols) = alpha * sum of parts + beta c; beta 0 never reads c. One of c's
@@ -117,6 +119,9 @@ typedef struct cpu_mm {
      * Rows of `from` are `row` floats apart. */
     void (*pack)(float *to, const float *from, int64_t row, int64_t k, int64_t cols);
     void (*pack_transposed)(float *to, const float *from, int64_t row, int64_t k, int64_t cols);
+    /* Rows of a for a tile, (rows, k), rows <= high, to (k, rows); CPU_MM_SPILL floats behind that
+     * are written, too. */
+    void (*pack_rows)(float *to, const float *from, int64_t row, int64_t rows, int64_t k);
 } cpu_mm;
 
 #define TILE_N 16 /* floats; no instruction set has wider lanes */
