@@ -297,3 +297,14 @@ hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *
         run(&w);
     return HONE_OK;
 }
+
+uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t rank)
+{
+    const cpu_mm *mm = dev->k->mm;
+    const int64_t rows = copy_step(mm->high * TILES);
+    const int64_t panels = (COLUMNS + mm->wide) * (DEEP + rank);
+    const int64_t copy = rows * DEEP + CPU_MM_SPILL + mm->high * (DEEP + PACK_PAD);
+    const int64_t decoded = (DEEP + PACK_PAD) * mm->wide;
+    const int64_t room = ceiling(copy > decoded ? copy : decoded, CPU_ALIGN) * CPU_ALIGN;
+    return (uint64_t)(panels + room * dev->threads) * sizeof(float);
+}

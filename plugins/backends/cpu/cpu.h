@@ -138,7 +138,9 @@ struct cpu_operand {
     const void *p;
     int64_t row, col;
     uint32_t dtype;
-    cpu_decode *decode; /* what makes float32 of it */
+    cpu_decode *decode;    /* what makes float32 of it */
+    const uint8_t *scales; /* nf4: planes 1 to 3 */
+    const float *nested, *offset;
 };
 
 /* d (m, n) = alpha a (m, k) b (k, n) + plus_scale plus_a (m, plus_k) plus_b (plus_k, n) + bias

@@ -240,6 +240,39 @@ static void pack_rows(float *to, const float *from, int64_t row, int64_t rows, i
             to[i * rows + r] = from[r * row + i];
 }
 
+static void look_up(float *to, const uint8_t *codes, int64_t first, int64_t n, const float *value)
+{
+    int64_t i = 0;
+    if (n && first % 2)
+        to[i++] = value[codes[first / 2] & 15];
+#if defined(__AVX512F__)
+    const __m512 table = _mm512_loadu_ps(value);
+    for (; i + 16 <= n; i += 16) {
+        const __m128i b = _mm_loadl_epi64((const __m128i *)(const void *)(codes + (first + i) / 2));
+        const __m128i high =
+            _mm_srli_epi16(b, 4); /* what strays in from the next byte is cut off */
+        const __m512i code = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(high, b));
+        _mm512_storeu_ps(
+            to + i, _mm512_permutexvar_ps(_mm512_and_epi32(code, _mm512_set1_epi32(15)), table));
+    }
+#elif defined(__AVX2__)
+    const __m256 low = _mm256_loadu_ps(value), top = _mm256_loadu_ps(value + 8);
+    for (; i + 8 <= n; i += 8) {
+        uint32_t four;
+        memcpy(&four, codes + (first + i) / 2, sizeof four);
+        const __m128i b = _mm_cvtsi32_si128((int)four), high = _mm_srli_epi16(b, 4);
+        const __m256i code = _mm256_cvtepu8_epi32(_mm_unpacklo_epi8(high, b));
+        const __m256 x = _mm256_permutevar8x32_ps(low, code),
+                     y = _mm256_permutevar8x32_ps(top, code);
+        const __m256 which =
+            _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)); /* bit 3 to the sign */
+        _mm256_storeu_ps(to + i, _mm256_blendv_ps(x, y, which));
+    }
+#endif
+    for (; i < n; i++)
+        to[i] = value[codes[(first + i) / 2] >> ((first + i) % 2 ? 0 : 4) & 15];
+}
+
 /* --------------------------------------------------------------------- tile */
 
 /* c (rows, cols) = s + beta c, element by element or, c stored by columns, through transposed
@@ -294,4 +327,5 @@ const cpu_mm CPU_ISA_NAME(cpu_mm_) = {
     .pack = pack,
     .pack_transposed = pack_transposed,
     .pack_rows = pack_rows,
+    .look_up = look_up,
 };

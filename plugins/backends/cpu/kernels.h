@@ -122,6 +122,8 @@ typedef struct cpu_mm {
     /* Rows of a for a tile, (rows, k), rows <= high, to (k, rows); CPU_MM_SPILL floats behind that
      * are written, too. */
     void (*pack_rows)(float *to, const float *from, int64_t row, int64_t rows, int64_t k);
+    /* to[i] = value[code first + i], n of them; two codes to a byte, the first in its high half */
+    void (*look_up)(float *to, const uint8_t *codes, int64_t first, int64_t n, const float *value);
 } cpu_mm;
 
 #define TILE_N 16 /* floats; no instruction set has wider lanes */

@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "hone/nf4.h"
 #include "product.h"
 
 /* n numbers of line `line` from `first` on, widened by the tables of kern_exact.c. */
@@ -17,15 +18,74 @@ static void decode_dense(const cpu_kernels *k, const cpu_operand *o, int64_t lin
     k->exact->load[o->dtype](to, (const uint8_t *)o->p + at * hone_dtype_size(o->dtype), n);
 }
 
+/* See hone/nf4.h. A run may begin inside a block, and inside a byte. */
+static void decode_nf4(const cpu_kernels *k, const cpu_operand *o, int64_t line, int64_t first,
+                       int64_t n, float *to)
+{
+    const uint8_t *codes = o->p;
+    int64_t at = line * cpu_operand_step(o) + first;
+    while (n > 0) {
+        const int64_t block = at / HONE_NF4_BLOCK, left = (block + 1) * HONE_NF4_BLOCK - at;
+        const int64_t take = left < n ? left : n;
+        const float scale =
+            hone_nf4_scale(o->scales[block]) * o->nested[block / HONE_NF4_NEST] + *o->offset;
+        float value[16];
+        for (int i = 0; i < 16; i++)
+            value[i] = hone_nf4_value[i] * scale;
+        k->mm->look_up(to, codes, at, take, value);
+        at += take;
+        to += take;
+        n -= take;
+    }
+}
+
+typedef hone_status take_planes(const hone_dev *dev, const hone_weight *w, const char *what,
+                                uint32_t dtype, cpu_operand *o, hone_error *err);
+
+static hone_status take_dense(const hone_dev *dev, const hone_weight *w, const char *what,
+                              uint32_t dtype, cpu_operand *o, hone_error *err)
+{
+    const int64_t shape[2] = { w->rows, w->cols };
+    cpu_view v = { 0 };
+    hone_status st = cpu_want(dev, &w->plane[0], what, dtype, CPU_ROWS, 2, shape, &v, err);
+    o->p = v.p;
+    o->row = v.row;
+    return st;
+}
+
+static hone_status take_nf4(const hone_dev *dev, const hone_weight *w, const char *what,
+                            uint32_t dtype, cpu_operand *o, hone_error *err)
+{
+    const int64_t n = w->rows * w->cols, blocks = (n + HONE_NF4_BLOCK - 1) / HONE_NF4_BLOCK;
+    const int64_t counts[4] = { (n + 1) / 2, blocks, (blocks + HONE_NF4_NEST - 1) / HONE_NF4_NEST,
+                                1 };
+    const uint32_t dtypes[4] = { dtype, HONE_U8, HONE_F32, HONE_F32 };
+    cpu_view v[4] = { { 0 } };
+    hone_status st = HONE_OK;
+    if (w->n_planes != 4)
+        return hone_fail(err, HONE_ERR_ARG, "cpu: %s: %u planes of an nf4 weight", what,
+                         (unsigned)w->n_planes);
+    for (int k = 0; k < 4 && !st; k++)
+        st = cpu_want(dev, &w->plane[k], what, dtypes[k], CPU_DENSE, 1, &counts[k], &v[k], err);
+    o->p = v[0].p;
+    o->scales = v[1].p;
+    o->nested = v[2].p;
+    o->offset = v[3].p;
+    o->row = w->cols;
+    return st;
+}
+
 /* clang-format off */
 static const struct {
     const char *format; /* of hone_weight */
     uint32_t dtype;     /* of plane 0 */
+    take_planes *take;
     cpu_decode *decode;
 } formats[] = {
-    { "fp32", HONE_F32,  decode_dense },
-    { "fp16", HONE_F16,  decode_dense },
-    { "bf16", HONE_BF16, decode_dense },
+    { "fp32", HONE_F32,  take_dense, decode_dense },
+    { "fp16", HONE_F16,  take_dense, decode_dense },
+    { "bf16", HONE_BF16, take_dense, decode_dense },
+    { "nf4",  HONE_U8,   take_nf4,   decode_nf4 },
 };
 /* clang-format on */
 
@@ -38,7 +98,7 @@ cpu_operand cpu_operand_f32(const void *p, int64_t row, int64_t col)
 cpu_decode *cpu_decode_dtype(uint32_t dtype)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].dtype == dtype)
+        if (formats[i].dtype == dtype && formats[i].take == take_dense)
             return formats[i].decode;
     return NULL;
 }
@@ -46,20 +106,11 @@ cpu_decode *cpu_decode_dtype(uint32_t dtype)
 hone_status cpu_operand_weight(const hone_dev *dev, const hone_weight *w, const char *what,
                                cpu_operand *o, hone_error *err)
 {
-    const int64_t shape[2] = { w->rows, w->cols };
-    cpu_view v;
     for (size_t i = 0; w->format && i < sizeof formats / sizeof *formats; i++) {
-        hone_status st;
         if (strcmp(w->format, formats[i].format) != 0)
             continue;
-        st = cpu_want(dev, &w->plane[0], what, formats[i].dtype, CPU_ROWS, 2, shape, &v, err);
-        if (!st)
-            *o = (cpu_operand){ .p = v.p,
-                                .row = v.row,
-                                .col = 1,
-                                .dtype = formats[i].dtype,
-                                .decode = formats[i].decode };
-        return st;
+        *o = (cpu_operand){ .col = 1, .dtype = formats[i].dtype, .decode = formats[i].decode };
+        return formats[i].take(dev, w, what, formats[i].dtype, o, err);
     }
     return hone_fail(err, HONE_ERR_UNSUPPORTED, "cpu: %s: no kernel for weights in %s", what,
                      w->format ? w->format : "(no format)");

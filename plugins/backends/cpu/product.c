@@ -14,7 +14,7 @@
 
 #include "product.h"
 
-enum { FEW = 4 };
+enum { FEW = 4, THIN = 96 };
 #define SGEMM_PACK (UINT64_C(4) << 20) /* bytes a thread's packed blocks take at most */
 
 static void add_bias(void *arg, int64_t lo, int64_t hi, int thread)
@@ -49,8 +49,7 @@ static hone_status product_dnnl(hone_queue *q, const cpu_product *p, hone_error 
 
 typedef struct few_job {
     const cpu_product *p;
-    const cpu_kernels *k;
-    float *room; /* 4 * p->k floats per thread: columns of b in a narrow format */
+    const cpu_rows *rows;
 } few_job;
 
 static inline float finish(const cpu_product *p, int64_t i, int64_t j, float x)
@@ -67,40 +66,19 @@ static void few_rows(void *arg, int64_t lo, int64_t hi, int thread)
     const few_job *job = arg;
     const cpu_product *p = job->p;
     float y[4];
-    for (int64_t j = lo; j < hi; j += 4) {
-        const int64_t n = hi - j < 4 ? hi - j : 4;
-        const float *b = job->room + thread * 4 * p->k;
-        int64_t step = p->k;
-        if (p->b.dtype == HONE_F32) {
-            b = (const float *)p->b.p + j * p->b.col;
-            step = p->b.col;
-        } else {
-            cpu_decode_block(job->k, &p->b, j, n, 0, p->k, job->room + thread * 4 * p->k, p->k);
-        }
+    (void)thread;
+    for (int64_t j = lo; j < hi; j += 4)
         for (int64_t i = 0; i < p->m; i++) {
             const float *a = (const float *)p->a.p + i * p->a.row;
-            if (n == 4)
-                job->k->rows->dot4(y, a, b, step, p->k);
+            const float *b = (const float *)p->b.p + j * p->b.col;
+            if (hi - j >= 4)
+                job->rows->dot4(y, a, b, p->b.col, p->k);
             else
-                for (int64_t t = 0; t < n; t++)
-                    y[t] = job->k->rows->dot(a, b + t * step, p->k);
-            for (int64_t t = 0; t < n; t++)
+                for (int64_t t = 0; t < hi - j; t++)
+                    y[t] = job->rows->dot(a, b + t * p->b.col, p->k);
+            for (int64_t t = 0; t < 4 && j + t < hi; t++)
                 p->d[i * p->d_row + j + t] = finish(p, i, j + t, y[t]);
         }
-    }
-}
-
-static hone_status product_few(hone_queue *q, const cpu_product *p, hone_error *err)
-{
-    few_job job = { .p = p, .k = q->dev->k };
-    if (p->b.dtype != HONE_F32) {
-        job.room = cpu_panels(q, (uint64_t)(4 * p->k * q->dev->threads) * sizeof(float));
-        if (!job.room)
-            return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory to widen columns of %lld",
-                             (long long)p->k);
-    }
-    cpu_parallel(q->dev, p->n, 4 + 32768 / p->k, few_rows, &job);
-    return HONE_OK;
 }
 
 static void no_product(void *arg, int64_t lo, int64_t hi, int thread)
@@ -118,13 +96,17 @@ static void no_product(void *arg, int64_t lo, int64_t hi, int thread)
 static bool is_few(const cpu_product *p)
 {
     return p->m <= FEW && p->b.row == 1 && p->d_col == 1 && p->a.dtype == HONE_F32 &&
-           (p->a.col == 1 || p->k == 1);
+           p->b.dtype == HONE_F32 && (p->a.col == 1 || p->k == 1);
 }
 
+/* The rule; measurements are in docs/notebook.md. oneDNN takes float32 alone, and no thin
+ * product, which it is bad at. */
 static bool is_for_dnnl(const hone_dev *dev, const cpu_product *p)
 {
-    return dev->products == CPU_PRODUCTS_ONEDNN && p->a.dtype == HONE_F32 &&
-           p->b.dtype == HONE_F32 && p->d_col == 1 && !p->plus_k;
+    const bool can = p->a.dtype == HONE_F32 && p->b.dtype == HONE_F32 && p->d_col == 1;
+    const bool thin = p->m <= THIN || p->n <= THIN || p->k <= THIN;
+    return can && dev->products != CPU_PRODUCTS_OWN &&
+           (!thin || dev->products == CPU_PRODUCTS_ONEDNN);
 }
 
 static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
@@ -134,8 +116,11 @@ static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
         cpu_parallel(q->dev, p->m, 1 + 16384 / p->n, no_product, &none);
         return HONE_OK;
     }
-    if (is_few(p))
-        return product_few(q, p, err);
+    if (is_few(p)) {
+        few_job job = { p, q->dev->k->rows };
+        cpu_parallel(q->dev, p->n, 4 + 32768 / p->k, few_rows, &job);
+        return HONE_OK;
+    }
     return is_for_dnnl(q->dev, p) ? product_dnnl(q, p, err) : cpu_product_blocks(q, p, err);
 }
 
@@ -145,8 +130,7 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
     hone_status st;
     if (p->m == 0 || p->n == 0)
         return HONE_OK;
-    if (p->plus_k &&
-        (p->k == 0 || p->alpha == 0 || is_few(p) || q->dev->products == CPU_PRODUCTS_ONEDNN)) {
+    if (p->plus_k && (p->k == 0 || p->alpha == 0 || is_few(p) || is_for_dnnl(q->dev, p))) {
         first.plus_k = then.plus_k = 0;
         then.a = p->plus_a;
         then.b = p->plus_b;
@@ -168,6 +152,5 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
 /* dnnl_sgemm packs blocks of both matrices, per thread, and gives them back after the call. */
 uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *e)
 {
-    (void)e;
-    return (uint64_t)dev->threads * SGEMM_PACK;
+    return (uint64_t)dev->threads * SGEMM_PACK + cpu_blocks_bytes(dev, e->rank);
 }

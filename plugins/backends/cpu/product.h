@@ -37,6 +37,8 @@ void cpu_pack_panel(const cpu_kernels *k, const cpu_operand *b, int64_t row, int
                     int64_t col, int64_t cols, float *to, float *room);
 
 /* blocks.c: p->k > 0, alpha != 0, bias not looked at. */
+/* What its panels take at most. */
+uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t rank);
 hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *err);
 
 #endif /* CPU_PRODUCT_H */
