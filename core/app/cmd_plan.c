@@ -9,7 +9,7 @@
 #include "core/app/setup.h"
 
 typedef struct plan_flags {
-    bool json, measure;
+    bool json, measure, paper;
     const char *device;
 } plan_flags;
 
@@ -19,6 +19,7 @@ static plan_flags flags;
 static const hone_option rows[] = {
     HONE_ROW_BOOL(plan_flags, json, "false", "print it as JSON"),
     HONE_ROW_BOOL(plan_flags, measure, "false", "measure this machine's rates anew"),
+    HONE_ROW_BOOL(plan_flags, paper, "false", "print docs/paper-tables.md instead"),
     HONE_ROW_STRING(plan_flags, device, NULL, "plan for a device that is not here: a100-80gb, h100, h200, l40s, rtx4090, ..."),
     HONE_OPTIONS_END,
 };
@@ -98,6 +99,14 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     if (a->n)
         return hone_fail(err, HONE_ERR_ARG, "'%s' is not a setting; see hone plan --help",
                          a->items[0]);
+    if (flags.paper) {
+        st = session_plugins(&u.z, s, err);
+        if (!st)
+            st = paper_tables(&t, u.z.plugins, err);
+        if (!st)
+            fputs(t.p, stdout);
+        goto out;
+    }
     if (!s->top.model)
         return hone_fail(
             err, HONE_ERR_ARG,

@@ -37,4 +37,7 @@ void plan_print_short(text *out, const setup *u);
 /* Fails when the plan does not fit, naming what would; prints nothing. */
 HONE_MUST_CHECK hone_status plan_check(const setup *u, hone_error *err);
 
+/* docs/paper-tables.md */
+HONE_MUST_CHECK hone_status paper_tables(text *out, registry *plugins, hone_error *err);
+
 #endif /* CORE_APP_SETUP_H */

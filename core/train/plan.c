@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Host memory a run takes beside its buffers: threads, code that libraries write, lists. */
-#define RUN_OWN ((int64_t)12 << 20)
+#define RUN_OWN ((int64_t)24 << 20)
 #define PAGED_LEAST ((int64_t)16 << 20)
 #define CHECKPOINT_STAGING ((int64_t)4 << 20)
 
