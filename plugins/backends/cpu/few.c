@@ -53,6 +53,20 @@ static void plain_rows(void *arg, int64_t lo, int64_t hi, int thread)
     }
 }
 
+/* Scales of n blocks from `first` on. */
+static inline void row_scales(const few_job *j, float *scale, int64_t first, int64_t n)
+{
+    const float *map = j->map, offset = j->offset;
+    for (int64_t at = 0; at < n;) {
+        const int64_t nest = (first + at) / HONE_NF4_NEST,
+                      left = (nest + 1) * HONE_NF4_NEST - first;
+        const int64_t end = left < n ? left : n;
+        const float nested = j->nested[nest];
+        for (; at < end; at++)
+            scale[at] = map[j->scales[first + at]] * nested + offset;
+    }
+}
+
 static void nf4_rows(void *arg, int64_t lo, int64_t hi, int thread)
 {
     const few_job *j = arg;
@@ -62,9 +76,7 @@ static void nf4_rows(void *arg, int64_t lo, int64_t hi, int thread)
         const int64_t n = hi - r < AT_ONCE ? hi - r : AT_ONCE;
         for (int64_t i = 0; i < n; i++) {
             const int64_t first = (r + i) * blocks;
-            for (int64_t b = 0; b < blocks; b++)
-                scale[b] = j->map[j->scales[first + b]] * j->nested[(first + b) / HONE_NF4_NEST] +
-                           j->offset;
+            row_scales(j, scale, first, blocks);
             j->k->nf4(sum + i, AT_ONCE, j->x, j->x_row, j->m,
                       j->codes + first * (HONE_NF4_BLOCK / 2), scale, hone_nf4_value, j->cols);
         }
@@ -97,9 +109,15 @@ bool cpu_few_takes(const hone_linear_args *a)
            (plain_dtype(a->w) || is_nf4(a->w));
 }
 
+/* Floats of a vector in nf4's order: whole groups. */
+static int64_t parted_row(int64_t cols)
+{
+    return (cols + FEW_GROUP - 1) / FEW_GROUP * FEW_GROUP;
+}
+
 uint64_t cpu_few_scratch(const hone_dev *dev, int64_t cols)
 {
-    return (uint64_t)(256 + FEW_ROWS * cols + dev->threads * (cols / HONE_NF4_BLOCK)) *
+    return (uint64_t)(256 + FEW_ROWS * parted_row(cols) + dev->threads * (cols / HONE_NF4_BLOCK)) *
            sizeof(float);
 }
 
@@ -123,11 +141,11 @@ static hone_status take_nf4(few_job *j, hone_queue *q, const hone_weight *w, hon
     for (uint32_t i = 0; i < 256; i++)
         room[i] = hone_nf4_scale(i);
     for (int64_t m = 0; m < j->m; m++)
-        j->k->part(parted + m * j->cols, j->x + m * j->x_row, j->cols);
+        j->k->part(parted + m * parted_row(j->cols), j->x + m * j->x_row, j->cols);
     j->map = room;
     j->x = parted;
-    j->x_row = j->cols;
-    j->room = parted + FEW_ROWS * j->cols;
+    j->x_row = parted_row(j->cols);
+    j->room = parted + FEW_ROWS * j->x_row;
     j->codes = v[0].p;
     j->scales = v[1].p;
     j->nested = v[2].p;

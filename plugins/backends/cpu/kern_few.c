@@ -5,13 +5,24 @@
  * registers and multiplied at once by all vectors. Built once per instruction set. Sums run in
  * lanes that are folded in one order, so a row gives the same bits whichever thread has it.
  *
- * nf4: the code's place in a byte parts even columns from odd ones. The vectors come parted
- * likewise (few_part), so that a byte's two values meet the right neighbours without a shuffle.
+ * nf4: a word holds eight codes, so a vector of words, moved right by 0, 4, .., 28 bits, gives
+ * eight vectors of codes without a shuffle, of columns eight apart. The vectors come in that order
+ * (part).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels.h"
 #include "vec.h"
+
+/* The sum of all lanes, halves onto halves. */
+static inline float fold(vf x)
+{
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)x);
+#else
+    return vsum(x);
+#endif
+}
 
 /* ------------------------------------------------------------------ widening loads */
 
@@ -124,7 +135,7 @@ static inline float one_f16(const void *p)
                 float rest = 0;                                                                 \
                 for (int64_t k = i; k < n; k++)                                                 \
                     rest += ONE(w + r * w_row + k * SIZE) * x[m * x_row + k];                   \
-                y[m * y_row + r] = vsum(sum[r][m]) + rest;                                      \
+                y[m * y_row + r] = fold(sum[r][m]) + rest;                                      \
             }                                                                                   \
     }
 
@@ -161,15 +172,23 @@ PLAIN(f16, load_f16, one_f16, 2)
 
 /* ------------------------------------------------------------------------------ nf4 */
 
-#define PART (2 * LANES) /* columns of a group: LANES even ones, then LANES odd ones */
+/* A group of columns: LANES words of eight codes. */
+#define PART (8 * LANES)
+
+/* Which of a word's eight columns the bits from 4 s on are: the first of a byte is on top. */
+static inline int column_at(int s)
+{
+    return s ^ 1;
+}
 
 static void part(float *to, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i += PART)
-        for (int k = 0; k < LANES; k++) {
-            to[i + k] = x[i + 2 * k];
-            to[i + LANES + k] = x[i + 2 * k + 1];
-        }
+        for (int s = 0; s < 8; s++)
+            for (int k = 0; k < LANES; k++) {
+                const int64_t from = i + 8 * k + column_at(s);
+                to[i + s * LANES + k] = from < n ? x[from] : 0;
+            }
 }
 
 typedef struct lut {
@@ -196,29 +215,46 @@ static inline lut lut_of(const float *value)
     return t;
 }
 
-/* The values of LANES bytes: first the high halves', then the low ones'. */
-static inline void decode(const lut *t, const uint8_t *p, vf *even, vf *odd)
+/* The values of the codes in the words' lowest four bits. */
+static inline vf look_up(const lut *t, vu u)
 {
 #if defined(__AVX512F__)
-    /* a permutation looks at the lowest four bits of an index only */
-    const __m512i u = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
-    *even = (vf)_mm512_permutexvar_ps(_mm512_srli_epi32(u, 4), t->all);
-    *odd = (vf)_mm512_permutexvar_ps(u, t->all);
+    return (vf)_mm512_permutexvar_ps((__m512i)u, t->all); /* looks at no other bits */
 #elif defined(__AVX2__)
-    const __m256i u = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
-    const __m256i h = _mm256_srli_epi32(u, 4);
     /* bit 3 of a code, moved to the sign, chooses the half of the table */
-    *even = (vf)_mm256_blendv_ps(_mm256_permutevar8x32_ps(t->low, h),
-                                 _mm256_permutevar8x32_ps(t->high, h),
-                                 (__m256)_mm256_slli_epi32(h, 28));
-    *odd = (vf)_mm256_blendv_ps(_mm256_permutevar8x32_ps(t->low, u),
-                                _mm256_permutevar8x32_ps(t->high, u),
-                                (__m256)_mm256_slli_epi32(u, 28));
+    return (vf)_mm256_blendv_ps(_mm256_permutevar8x32_ps(t->low, (__m256i)u),
+                                _mm256_permutevar8x32_ps(t->high, (__m256i)u),
+                                (__m256)_mm256_slli_epi32((__m256i)u, 28));
 #else
-    for (int i = 0; i < LANES; i++) {
-        (*even)[i] = t->all[p[i] >> 4];
-        (*odd)[i] = t->all[p[i] & 15];
-    }
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = t->all[u[i] & 15];
+    return x;
+#endif
+}
+
+/* LANES words, or as many as are left of a row. */
+static inline vu load_words(const uint8_t *p, int64_t left)
+{
+    vu u = { 0 };
+    if (left >= PART)
+        memcpy(&u, p, sizeof u);
+    else
+        memcpy(&u, p, (size_t)(left / 2));
+    return u;
+}
+
+/* A group's scales, by lane. */
+static inline vf load_scales(const float *p, int64_t left)
+{
+#if defined(__AVX512F__)
+    const __m512i half = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128 two =
+        left >= PART ? (__m128)_mm_load_sd((const double *)(const void *)p) : _mm_load_ss(p);
+    return (vf)_mm512_permutexvar_ps(half, _mm512_castps128_ps512(two));
+#else
+    (void)left;
+    return vset(*p);
 #endif
 }
 
@@ -228,26 +264,23 @@ static inline void decode(const lut *t, const uint8_t *p, vf *even, vf *odd)
                         const uint8_t *codes, const float *scales, const float *value, int64_t n) \
     {                                                                                             \
         const lut t = lut_of(value);                                                              \
-        vf sum[2][M] = { { { 0 } } };                                                             \
-        for (int64_t i = 0; i < n; i += 64) {                                                     \
-            const vf scale = vset(scales[i / 64]);                                                \
-            vf block[2][M] = { { { 0 } } };                                                       \
+        vf sum[M] = { { 0 } };                                                                    \
+        for (int64_t i = 0; i < n; i += PART) {                                                   \
+            const vu words = load_words(codes + i / 2, n - i);                                    \
+            const vf scale = load_scales(scales + i / 64, n - i);                                 \
+            vf group[2][M] = { { { 0 } } };                                                       \
             __builtin_prefetch(codes + i / 2 + AHEAD);                                            \
-            for (int k = 0; k < 64; k += PART) {                                                  \
-                vf even, odd;                                                                     \
-                decode(&t, codes + (i + k) / 2, &even, &odd);                                     \
-                for (int m = 0; m < M; m++) {                                                     \
-                    block[0][m] += even * vload(x + m * x_row + i + k);                           \
-                    block[1][m] += odd * vload(x + m * x_row + i + k + LANES);                    \
-                }                                                                                 \
+            _Pragma("GCC unroll 8") for (int s = 0; s < 8; s++)                                   \
+            {                                                                                     \
+                const vf w = look_up(&t, words >> (4 * s));                                       \
+                for (int m = 0; m < M; m++)                                                       \
+                    group[s & 1][m] += w * vload(x + m * x_row + i + s * LANES);                  \
             }                                                                                     \
-            for (int m = 0; m < M; m++) {                                                         \
-                sum[0][m] += scale * block[0][m];                                                 \
-                sum[1][m] += scale * block[1][m];                                                 \
-            }                                                                                     \
+            for (int m = 0; m < M; m++)                                                           \
+                sum[m] += scale * (group[0][m] + group[1][m]);                                    \
         }                                                                                         \
         for (int m = 0; m < M; m++)                                                               \
-            y[m * y_row] = vsum(sum[0][m] + sum[1][m]);                                           \
+            y[m * y_row] = fold(sum[m]);                                                          \
     }
 
 NF4_ROW(1)

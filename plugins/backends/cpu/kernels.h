@@ -131,12 +131,14 @@ typedef struct cpu_mm {
 /* kern_few.c: rows of a stored matrix times at most FEW_ROWS vectors. y[m y_row + r] is the
  * product of row r with vector m; nothing is added to it. */
 #define FEW_ROWS 4
+#define FEW_GROUP 128 /* columns that nf4 reads at once, at most */
 
 typedef struct cpu_few {
     /* by dtype: rows of w are w_row elements apart, n columns; NULL: not a plain format */
     void (*plain[CPU_DTYPES])(float *y, int64_t y_row, const float *x, int64_t x_row, int64_t m,
                               const void *w, int64_t w_row, int64_t rows, int64_t n);
-    /* x in the order that nf4 reads it; n is a multiple of 64 */
+    /* x in the order that nf4 reads it; n is a multiple of 64, to is filled up with 0 to one of
+     * FEW_GROUP at most */
     void (*part)(float *to, const float *x, int64_t n);
     /* One row: its codes, its blocks' scales, x parted; n is a multiple of 64. */
     void (*nf4)(float *y, int64_t y_row, const float *x, int64_t x_row, int64_t m,
