@@ -188,6 +188,9 @@ HONE_MUST_CHECK hone_status find_bad_row(model *m, const dataset *d, const plan_
 
 /* ------------------------------------------------------------------ results */
 
+/* What full weights are saved as: HONE_F32, .. */
+uint32_t save_dtype_of(const model *m, const train_options *o);
+
 /* adapter/ (lora) or model/ (full) in dir, with `extra` in its hone.json. */
 HONE_MUST_CHECK hone_status result_save(const char *dir, model *m, const train_options *o,
                                         const json_t *extra, hone_error *err);

@@ -151,8 +151,6 @@ static hone_status choose_keep(run_plan *p, model *m, const optimizer_memory *st
 
 /* ------------------------------------------------------------------------- disk */
 
-static const int64_t result_bytes[] = { 4, 2, 2 }; /* a number in each of train.save_dtype */
-
 static void disk(run_plan *p, const model *m, const train_options *o,
                  const optimizer_memory *states)
 {
@@ -160,7 +158,8 @@ static void disk(run_plan *p, const model *m, const train_options *o,
     /* the kept ones, the best one, and the one that is being written */
     p->checkpoints = o->keep + (o->val || o->val_split > 0) + 1;
     p->result = o->method == 0 ? p->trained * (int64_t)sizeof(float)
-                               : llama_param_count(model_config(m)) * result_bytes[o->save_dtype];
+                               : llama_param_count(model_config(m)) *
+                                     (int64_t)hone_dtype_size(save_dtype_of(m, o));
     p->paged_host = states->host;
     p->file = states->file;
     p->disk = p->checkpoint * p->checkpoints + p->result + p->file;

@@ -11,17 +11,33 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static const uint32_t save_dtypes[] = { HONE_F32, HONE_BF16, HONE_F16 }; /* of train.save_dtype */
 #define SHARD_BYTES ((int64_t)5 << 30)
+
+uint32_t save_dtype_of(const model *m, const train_options *o)
+{
+    static const uint32_t given[] = { 0, HONE_F32, HONE_BF16, HONE_F16 }; /* of train.save_dtype */
+    const char *own = model_config(m)->torch_dtype;
+    if (given[o->save_dtype])
+        return given[o->save_dtype];
+    return own && strcmp(own, "bfloat16") == 0  ? HONE_BF16
+           : own && strcmp(own, "float16") == 0 ? HONE_F16
+                                                : HONE_F32;
+}
 
 static hone_status save_full(model *m, const char *dir, const train_options *o, const json_t *extra,
                              hone_error *err)
 {
     char *path = path_join(dir, "hone.json");
-    hone_status st = path ? model_save_full(m, dir, save_dtypes[o->save_dtype], SHARD_BYTES, err)
+    const uint32_t dtype = save_dtype_of(m, o);
+    hone_status st = path ? model_save_full(m, dir, dtype, SHARD_BYTES, err)
                           : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", dir);
     if (!st)
         st = json_write(extra, path, err);
+    if (!st)
+        log_line(HONE_LOG_INFO, "weights are saved as %s (train.save_dtype)",
+                 dtype == HONE_F32    ? "fp32"
+                 : dtype == HONE_BF16 ? "bf16"
+                                      : "fp16");
     free(path);
     return st;
 }

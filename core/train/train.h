@@ -40,7 +40,7 @@ typedef struct train_options { /* option rows: train_option_rows, section "train
     int64_t log_every;
     bool resume;           /* go on from the last checkpoint if there is one (default true) */
     bool fresh;            /* full only: start from random weights                    */
-    int64_t save_dtype;    /* full only: enum "fp32|bf16|fp16"                        */
+    int64_t save_dtype;    /* full only: enum "model|fp32|bf16|fp16"                  */
     double paged_memory;   /* MiB of host memory for paged state; 0: half of what is free */
     const char *paged_dir; /* for what is beyond it; NULL: out                    */
     int64_t activations;   /* enum "auto|all|cheap|input": what blocks keep, see KEEP_* */
