@@ -76,6 +76,8 @@ typedef struct file_map { /* a whole file, read-only */
 
 HONE_MUST_CHECK hone_status file_map_open(file_map *out, const char *path, hone_error *err);
 void file_map_close(file_map *map);
+/* Bytes [at, at + n) were read and are not wanted soon: their memory may go. They stay readable. */
+void file_map_release(const file_map *map, size_t at, size_t n);
 
 /* Read a whole file into fresh, NUL-terminated memory (free()); refuses more
  * than `limit` bytes. *n may be NULL. */

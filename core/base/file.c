@@ -67,6 +67,15 @@ void file_map_close(file_map *map)
     *map = (file_map){ 0 };
 }
 
+void file_map_release(const file_map *map, size_t at, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), end = at < map->n ? at + n : map->n;
+    const size_t first = (at + page - 1) / page * page; /* pages that are shared stay */
+    if (at < map->n && n <= map->n - at && end / page * page > first)
+        (void)madvise((void *)(uintptr_t)(map->p + first), end / page * page - first,
+                      MADV_DONTNEED);
+}
+
 hone_status file_read(char **out, size_t *n, const char *path, size_t limit, hone_error *err)
 {
     struct stat st;

@@ -44,7 +44,9 @@ void st_close(st_file *f);
 size_t st_count(const st_file *f);
 const st_tensor *st_at(const st_file *f, size_t i);           /* sorted by name */
 const st_tensor *st_find(const st_file *f, const char *name); /* NULL: none */
-const char *st_meta(const st_file *f, const char *key);       /* __metadata__; NULL: none */
+/* Its numbers were read: the pages of the file it lies in may leave memory. */
+void st_release(const st_file *f, const st_tensor *t);
+const char *st_meta(const st_file *f, const char *key); /* __metadata__; NULL: none */
 /* rows*cols elements from `first` as float32. False: dtype is no float. [any] */
 bool st_read_f32(const st_tensor *t, int64_t first, int64_t n, float *dst);
 

@@ -372,6 +372,15 @@ const st_tensor *st_find(const st_file *f, const char *name)
     return f->n ? bsearch(&key, f->tensors, f->n, sizeof key, by_name) : NULL;
 }
 
+void st_release(const st_file *f, const st_tensor *t)
+{
+    for (size_t i = 0; i < f->n_shards; i++) {
+        const st_shard *s = &f->shards[i];
+        if (s->mapped && t->p >= s->map.p && t->p - s->map.p < (ptrdiff_t)s->map.n)
+            file_map_release(&s->map, (size_t)(t->p - s->map.p), (size_t)t->bytes);
+    }
+}
+
 const char *st_meta(const st_file *f, const char *key)
 {
     for (size_t i = 0; i < f->n_shards; i++) {

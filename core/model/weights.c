@@ -230,6 +230,11 @@ static hone_status load_one(model *m, const st_file *f, bool *used, const llama_
         s.constant = strstr(row_of->name, "norm") ? 1 : 0; /* biases start at 0 */
     }
     const hone_status st = weight_store(m, w, &s, err);
+    if (s.t)
+        st_release(f, s.t);
+    for (uint32_t k = 0; k < HONE_MAX_PLANES; k++)
+        if (s.plane[k])
+            st_release(f, s.plane[k]);
     return st == HONE_OK ? st : hone_prefix(err, "%s: tensor %s", dir, name);
 }
 
