@@ -212,7 +212,7 @@ static hone_status step_piece(optimizer *o, const piece *p, hone_buf buf, uint64
 
 /* Everything but memory and compiled programs. */
 static hone_status prepare(optimizer **out, const hone_ew_program **program, store_options *place,
-                           const param *params, size_t n, registry *plugins,
+                           bool unified, const param *params, size_t n, registry *plugins,
                            const optimizer_setup *how, hone_error *err)
 {
     hone_status st;
@@ -241,7 +241,12 @@ static hone_status prepare(optimizer **out, const hone_ew_program **program, sto
                        how->name);
         goto out;
     }
-    st = layout_make(&o->l, params, n, o->states, o->n_states, store_page_bytes(place), err);
+    /* All of it in memory that ops run on is one page, which never moves. */
+    st = layout_make(&o->l, params, n, o->states, o->n_states, UINT64_MAX, err);
+    if (!st && place->paged && !(unified && o->l.page_bytes[0] <= place->limit)) {
+        layout_finish(&o->l);
+        st = layout_make(&o->l, params, n, o->states, o->n_states, store_page_bytes(place), err);
+    }
     if (st)
         goto out;
     *out = o;
@@ -249,6 +254,11 @@ static hone_status prepare(optimizer **out, const hone_ew_program **program, sto
 out:
     optimizer_close(o);
     return st;
+}
+
+static bool is_unified(const hone_dev_info *device)
+{
+    return device && (device->flags & HONE_DEV_UNIFIED);
 }
 
 static optimizer_memory memory_of(const layout *l, store_memory m)
@@ -268,12 +278,12 @@ static optimizer_memory memory_of(const layout *l, store_memory m)
 hone_status optimizer_plan(optimizer_memory *out, const hone_dev_info *device, const param *params,
                            size_t n, registry *plugins, const optimizer_setup *how, hone_error *err)
 {
-    const bool unified = device && (device->flags & HONE_DEV_UNIFIED);
+    const bool unified = is_unified(device);
     const hone_ew_program *program = NULL;
     store_options place;
     store_memory memory;
     optimizer *o = NULL;
-    hone_status st = prepare(&o, &program, &place, params, n, plugins, how, err);
+    hone_status st = prepare(&o, &program, &place, unified, params, n, plugins, how, err);
     if (!st)
         st = store_plan(&memory, o->l.page_bytes, o->l.n_pages, &place, unified, err);
     if (!st)
@@ -288,7 +298,8 @@ hone_status optimizer_open(optimizer **out, ops *device, const param *params, si
     const hone_ew_program *program = NULL;
     store_options place;
     optimizer *o = NULL;
-    hone_status st = prepare(&o, &program, &place, params, n, plugins, how, err);
+    hone_status st =
+        prepare(&o, &program, &place, is_unified(ops_info(device)), params, n, plugins, how, err);
     if (st)
         return st;
     o->o = device;

@@ -85,7 +85,7 @@ static hone_status place(paging *p, const uint64_t *bytes, size_t n_pages, const
         p->slot_bytes = padded(bytes[i]) > p->slot_bytes ? padded(bytes[i]) : p->slot_bytes;
     }
     ring = RING * p->slot_bytes;
-    if (total > how->limit) {
+    if (total > padded(how->limit)) {
         if (how->limit < ring)
             return hone_fail(err, HONE_ERR_ARG,
                              "train.paged_memory: %" PRIu64

@@ -287,8 +287,8 @@ static void fill_scales(const ew_run *run, const ew_walk *w, float *d, uint32_t 
         float x;
         run->k->load[w->dtype](&x, w->p + (uint64_t)at * w->size, 1);
         end = end < n ? end : n;
-        for (; i < end; i++)
-            d[i] = x;
+        run->k->spread(d + i, x, end - i);
+        i = end;
     }
 }
 
@@ -298,12 +298,6 @@ static void store_scales(const ew_run *run, const ew_walk *w, const float *a, ui
 {
     for (int64_t i = 0; i < n; i += INT64_C(1) << shift)
         run->k->store[w->dtype](w->p + (uint64_t)((first + i) >> shift) * w->size, a + i, 1);
-}
-
-static void spread(float *d, float x)
-{
-    for (int i = 0; i < EW_BLOCK; i++)
-        d[i] = x;
 }
 
 static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, int64_t n)
@@ -330,10 +324,10 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
             ew_walk_load(w, run->k, d, first, n);
         break;
     case HONE_EW_CONST:
-        spread(d, s->imm);
+        run->k->spread(d, s->imm, EW_BLOCK);
         break;
     case HONE_EW_PARAM:
-        spread(d, run->params[s->idx]);
+        run->k->spread(d, run->params[s->idx], EW_BLOCK);
         break;
     case HONE_EW_INDEX:
         fill_index(run, d, s->idx, first, n);

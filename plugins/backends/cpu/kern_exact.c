@@ -219,12 +219,23 @@ static inline uint32_t ordered(float x)
 
 static void nearest(float *restrict d, const float *restrict a, const cpu_nearest *t)
 {
-    for (int i = 0; i < EW_BLOCK; i++) {
-        uint32_t at = t->start[ordered(a[i]) >> 16];
+    uint32_t high[EW_BLOCK];
+    int32_t start[EW_BLOCK];
+    for (int i = 0; i < EW_BLOCK; i++)
+        high[i] = ordered(a[i]) >> 16;
+    for (int i = 0; i < EW_BLOCK; i++)
+        start[i] = t->start[high[i]];
+    for (int i = 0; i < EW_BLOCK; i += LANES) {
+        const vf x = vload(a + i);
+        vi at;
+        memcpy(&at, start + i, sizeof at);
         for (uint32_t step = 0; step < t->steps; step++)
-            at += a[i] > t->above[at];
-        d[i] = a[i] == a[i] ? (float)(int32_t)at : 0;
+            at -= x > vgather(t->above, at); /* true is -1 */
+        at &= x == x;
+        memcpy(start + i, &at, sizeof at);
     }
+    for (int i = 0; i < EW_BLOCK; i++)
+        d[i] = (float)start[i];
 }
 
 static void look_up(float *restrict d, const float *restrict a, const float *table, uint32_t n,
@@ -238,8 +249,17 @@ static void look_up(float *restrict d, const float *restrict a, const float *tab
         at = at < most ? at : most;
         place[i] = (int32_t)at;
     }
-    for (int i = 0; i < EW_BLOCK; i++)
-        d[i] = table[place[i]];
+    for (int i = 0; i < EW_BLOCK; i += LANES) {
+        vi at;
+        memcpy(&at, place + i, sizeof at);
+        vstore(d + i, vgather(table, at));
+    }
+}
+
+static void spread(float *d, float x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        d[i] = x;
 }
 
 static void block_max(float *restrict d, const float *restrict a, int64_t n, uint32_t shift)
@@ -258,8 +278,7 @@ static void block_max(float *restrict d, const float *restrict a, int64_t n, uin
             most = a[i] > most ? a[i] : most;
         for (int j = 0; j < WIDE; j++)
             most = part[j] > most ? part[j] : most;
-        for (i = lo; i < hi; i++)
-            d[i] = most;
+        spread(d + lo, most, hi - lo);
     }
 }
 
@@ -327,6 +346,7 @@ const cpu_exact CPU_ISA_NAME(cpu_exact_) = {
     .nearest = nearest,
     .look_up = look_up,
     .block_max = block_max,
+    .spread = spread,
     .sum = sum,
     .max = largest,
 };

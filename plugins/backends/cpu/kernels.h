@@ -49,6 +49,7 @@ typedef struct cpu_exact {
                     uint32_t base);
     /* the largest of each 2^shift of n elements, in all of their places */
     void (*block_max)(float *restrict d, const float *restrict a, int64_t n, uint32_t shift);
+    void (*spread)(float *d, float x, int64_t n); /* d[i] = x */
     double (*sum)(const float *x, int64_t n);
     float (*max)(const float *x, int64_t n); /* NaN when there is one; -inf for n == 0 */
 } cpu_exact;

@@ -64,6 +64,21 @@ static inline vf vmax(vf a, vf b)
 #endif
 }
 
+/* p[at] in every lane */
+static inline vf vgather(const float *p, vi at)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_i32gather_ps((__m512i)at, p, 4);
+#elif defined(__AVX2__)
+    return (vf)_mm256_i32gather_ps(p, (__m256i)at, 4);
+#else
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = p[at[i]];
+    return x;
+#endif
+}
+
 /* Sum of the lanes, always in the same order: halves folded onto each other. */
 static inline float vsum(vf x)
 {
