@@ -75,7 +75,7 @@ static const struct {
     int depth; /* 1: {option: value}; 2: {component: {option: value}} */
     const char *help;
 } free_sections[] = {
-    { "optimizer", offsetof(settings, optimizer), 1, "\"name\" chooses the plugin (adamw); the rest are its options" },
+    { "optimizer", offsetof(settings, optimizer), 1, "\"name\" chooses: adamw (the default), adam, paged-adamw, paged-adam, adamw8bit, or a plugin's; the rest are its options" },
     { "reader", offsetof(settings, reader), 2, "options of readers, by name: --reader.html.keep_tables no" },
     { "recipe", offsetof(settings, recipe), 2, "options of recipes, by name: --recipe.raw.tokens 256" },
     { "device", offsetof(settings, device), 1, "options of the device plugin: --device.threads 4" },

@@ -92,6 +92,19 @@ has "it says so" err "it stays 01 Jan 2020"
 has "the day stays" dated/run.json '"date": "01 Jan 2020"'
 refused "another day is another run" 7 "data.date was \"01 Jan 2020\"" "$hone" train $dated --data.date "02 Jan 2020"
 
+# Every optimizer trains; paged state needs little memory and leaves no file.
+for o in adam adamw8bit paged-adamw paged-adam; do
+    ok "train with $o" "$hone" train --optimizer.name $o --train.out "run-$o" --train.steps 3
+done
+ok "full training in a little memory" "$hone" train --train.method full --optimizer.name paged-adamw --train.out full-paged \
+    --train.steps 3 --train.paged_memory 0.25
+ok "full training in memory" "$hone" train --train.method full --train.out full --train.steps 3
+cmp -s full/model/model.safetensors full-paged/model/model.safetensors && echo "ok   paged to the same bytes" || fail "paged state gives other bytes"
+ls full-paged | grep -q tmp && fail "a file of paged state is left: $(ls full-paged)"
+refused "another optimizer at resume" 7 'optimizer.name was "adamw" when this run began and is "adam" now' "$hone" train \
+    --train.method full --train.out full --train.steps 3 --optimizer.name adam
+refused "paged memory without paging" 2 "does not page its state" "$hone" train --train.paged_memory 8 --train.out none --train.steps 1
+
 # The same config gives the same bytes, and an interrupted run ends in them too.
 ok "train again" "$hone" train --train.out again
 cmp -s run/adapter/adapter_model.safetensors again/adapter/adapter_model.safetensors && echo "ok   same bytes" || fail "two equal runs differ"
