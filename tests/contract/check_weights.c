@@ -1,7 +1,7 @@
 /*
  * check_weights.c - what every weight format promises:
  *
- *     check_weights PLUGIN.so DEVICE.so
+ *     check_weights PLUGIN.so DEVICE.so [KEY=VALUE of the device]
  *
  * For each format of the plugin: planes that layout() sizes are filled and read within
  * their bounds, what was decoded once quantizes to itself, a device decodes to the same
@@ -185,8 +185,8 @@ static void matrix(rig *r, const char *format, const hone_weights *w, void *self
 static void check(rig *r, const char *format, const hone_weights *w, const void *config,
                   void **created)
 {
-    static const int64_t sizes[][2] = { { 1, 1 },     { 3, 5 },    { 64, 64 }, { 7, 129 },
-                                        { 100, 256 }, { 33, 640 }, { 0, 8 } };
+    static const int64_t sizes[][2] = { { 1, 1 },     { 3, 5 },    { 64, 64 },  { 7, 129 },
+                                        { 100, 256 }, { 33, 640 }, { 70, 192 }, { 0, 8 } };
     hone_error err = { 0 };
     hone_planes layout = { .struct_size = sizeof layout };
     void *self = NULL;
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     hone_error err = { 0 };
     hone_status st;
     if (argc < 3) {
-        fprintf(stderr, "usage: check_weights PLUGIN.so DEVICE.so\n");
+        fprintf(stderr, "usage: check_weights PLUGIN.so DEVICE.so [KEY=VALUE]\n");
         return EXIT_FAILURE;
     }
     st = registry_open_file(&r, argv[1], &err);
@@ -225,6 +225,12 @@ int main(int argc, char **argv)
     if (!st)
         st = component_open(&d, devices, HONE_KIND_DEVICE,
                             registry_plugin(devices, 0)->note.rows[0].component, NULL, NULL, &err);
+    if (!st && argc > 3) {
+        char *value = strchr(argv[3], '=');
+        if (value)
+            *value++ = '\0';
+        st = options_set(&d->options, argv[3], value ? value : "", &err);
+    }
     for (int i = 0; !st && i < N_SIDES; i++)
         st = ops_open(&g.side[i].o, plugin_host(), d->ops, 0, d->config, i ? OPS_COMPOSE : 0, &err);
     for (size_t i = 0; !st && i < registry_plugin(r, 0)->note.n_rows && n < MAX_FORMATS; i++) {
