@@ -9,7 +9,8 @@
 #include "core/app/setup.h"
 
 typedef struct plan_flags {
-    bool json, measure, paper;
+    bool json, measure, paper, advise;
+    int64_t kind;
     const char *device;
 } plan_flags;
 
@@ -19,6 +20,8 @@ static plan_flags flags;
 static const hone_option rows[] = {
     HONE_ROW_BOOL(plan_flags, json, "false", "print it as JSON"),
     HONE_ROW_BOOL(plan_flags, measure, "false", "measure this machine's rates anew"),
+    HONE_ROW_BOOL(plan_flags, advise, "false", "propose a whole config: hone.json to standard output, why to standard error"),
+    HONE_ROW_ENUM(plan_flags, kind, "auto|text|code", "auto", "--advise: what the data are; auto: by their names"),
     HONE_ROW_BOOL(plan_flags, paper, "false", "print docs/paper-tables.md instead"),
     HONE_ROW_STRING(plan_flags, device, NULL, "plan for a device that is not here: a100-80gb, h100, h200, l40s, rtx4090, ..."),
     HONE_OPTIONS_END,
@@ -27,31 +30,53 @@ static const hone_option rows[] = {
 
 /* ------------------------------------------------------------------------- data */
 
+static const char *const code_endings[] = {
+    ".c",   ".h",     ".cc",  ".cpp",   ".hpp", ".cs",  ".go", ".java", ".js",
+    ".jsx", ".kt",    ".lua", ".m",     ".php", ".pl",  ".py", ".rb",   ".rs",
+    ".sh",  ".scala", ".sql", ".swift", ".ts",  ".tsx", ".r",  ".vb",
+};
+
+/* Bytes of files, and those of code among them. */
+typedef struct sizes {
+    int64_t all, code;
+} sizes;
+
 static hone_status add_size(void *ctx, const char *path, hone_error *err)
 {
-    int64_t *sum = ctx;
+    sizes *sum = ctx;
     struct stat info;
+    const char *dot = strrchr(path_base(path), '.');
     (void)err;
-    if (stat(path, &info) == 0)
-        *sum += info.st_size;
+    if (stat(path, &info) != 0)
+        return HONE_OK;
+    sum->all += info.st_size;
+    for (size_t i = 0; dot && i < sizeof code_endings / sizeof *code_endings; i++)
+        if (strcmp(dot, code_endings[i]) == 0)
+            sum->code += info.st_size;
     return HONE_OK;
+}
+
+static hone_status find_sizes(sizes *out, const settings *s, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    if (s->prepare.sources.n == 0 && path_exists(s->data_path))
+        return add_size(out, s->data_path, err);
+    for (uint64_t i = 0; i < s->prepare.sources.n && !st; i++)
+        st = dir_walk(s->prepare.sources.items[i], add_size, out, err);
+    return st;
 }
 
 /* Rows where there are a dataset and a tokenizer; else a guess from the bytes of the sources. */
 static hone_status find_data(setup *u, const settings *s, hone_error *err)
 {
-    int64_t bytes = 0;
-    hone_status st = HONE_OK;
-    const bool there = path_exists(s->data_path);
-    if (there && path_is_dir(s->top.model)) {
+    sizes found = { 0 };
+    hone_status st;
+    if (path_exists(s->data_path) && path_is_dir(s->top.model)) {
         st = session_open(&u->z, s, SESSION_TOKENIZER, err);
         return st ? st : setup_data(u, s, true, err);
     }
-    if (there)
-        st = add_size(&bytes, s->data_path, err);
-    for (uint64_t i = 0; i < s->prepare.sources.n && !there && !st; i++)
-        st = dir_walk(s->prepare.sources.items[i], add_size, &bytes, err);
-    u->data = plan_data_guess(bytes, &s->train);
+    st = find_sizes(&found, s, err);
+    u->data = plan_data_guess(found.all, &s->train);
     return st;
 }
 
@@ -91,6 +116,31 @@ static hone_status open_backend(setup *u, const settings *s, hone_error *err)
 
 /* ------------------------------------------------------------------------ command */
 
+static hone_status run_advise(setup *u, settings *s, hone_error *err)
+{
+    sizes found = { 0 };
+    text why = { 0 };
+    json_t *config = NULL;
+    hone_status st = session_plugins(&u->z, s, err);
+    if (!st)
+        st = find_sizes(&found, s, err);
+    if (!st && !found.all)
+        st = hone_fail(err, HONE_ERR_ARG, "no data to advise on: set prepare.sources or data.path");
+    if (!st && flags.device && !(u->input.device = device_row_find(flags.device)))
+        st = unknown_device(flags.device, err);
+    if (!st)
+        st = advise(&config, &why, u, s, (double)found.all,
+                    flags.kind ? flags.kind == 2 : found.code * 2 > found.all, err);
+    if (!st) {
+        fputs(why.p ? why.p : "", stderr);
+        (void)json_dumpf(config, stdout, JSON_INDENT(4) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    }
+    json_decref(config);
+    text_finish(&why);
+    return st;
+}
+
 static hone_status run(settings *s, const arguments *a, hone_error *err)
 {
     setup u = { 0 };
@@ -112,8 +162,13 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
             err, HONE_ERR_ARG,
             "no model: set \"model\" in hone.json, or --model FOLDER, or the name of a "
             "known shape (llama-2-7b)");
-    if ((st = parse_bytes(&u.input.memory, s->plan.memory, "plan.memory", err)) ||
-        (st = find_data(&u, s, err)) || (st = open_backend(&u, s, err)))
+    if ((st = parse_bytes(&u.input.memory, s->plan.memory, "plan.memory", err)))
+        goto out;
+    if (flags.advise) {
+        st = run_advise(&u, s, err);
+        goto out;
+    }
+    if ((st = find_data(&u, s, err)) || (st = open_backend(&u, s, err)))
         goto out;
     setup_input(&u, s);
     if (!path_is_dir(s->top.model))

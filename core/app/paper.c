@@ -138,7 +138,7 @@ static hone_status plan_row(text *out, const paper_row *r, registry *plugins, ho
         goto out;
     const double floor_minutes = p.floor_seconds * (double)p.steps / 60;
     text_printf(
-        out, "| %s | %.0f | %.1f | %.1f | %s%.1f%s | %.0f | %.1f | %.0f | %.2f | %.1f | %.2g |\n",
+        out, "| %s | %.0f | %.1f | %.1f | %s%.1f%s | %.0f | %.1f | %.0f | %.2f | %.1f | %.3g |\n",
         r->name, r->device, floor_bytes(r, &p, m) / 1e9, (double)least.device_total / 1e9,
         p.fits ? "" : "(", (double)p.device_total / 1e9, p.fits ? "" : ")", r->host,
         (double)p.paged_host / 1e9, r->minutes, floor_minutes, p.total_seconds / 60,

@@ -37,6 +37,11 @@ void plan_print_short(text *out, const setup *u);
 /* Fails when the plan does not fit, naming what would; prints nothing. */
 HONE_MUST_CHECK hone_status plan_check(const setup *u, hone_error *err);
 
+/* A config for these bytes of text or code: settings that were chosen are put into s as well,
+ * the reasons, a line each, into why. *config: a new reference. u: plugins, device, memory. */
+HONE_MUST_CHECK hone_status advise(json_t **config, text *why, setup *u, settings *s, double bytes,
+                                   bool code, hone_error *err);
+
 /* docs/paper-tables.md */
 HONE_MUST_CHECK hone_status paper_tables(text *out, registry *plugins, hone_error *err);
 

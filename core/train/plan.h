@@ -47,6 +47,7 @@ typedef struct device_row {
     double bandwidth, host_link; /* byte/s of its memory, to the host one way */
     double expected;             /* share of the peak a good program gets  */
     const char *source;
+    bool no_bf16; /* half precision is fp16 alone */
 } device_row;
 extern const device_row device_rows[]; /* ends with name == NULL */
 /* NULL: none is called so. */

@@ -25,6 +25,13 @@ ok "plan as JSON" "$hone" plan --json
 python3 -c 'import json; p = json.load(open("out")); assert p["fits"] and p["data"]["steps"] > 0' || fail "plan as JSON"
 ok "plan for another machine" "$hone" plan --model llama-2-7b --device a100-80gb --train.batch 1 --train.seq_len 2048
 has "plan for another machine has a floor" out "floor at the device's peak"
+ok "advice" "$hone" plan --advise
+cp out advised.json
+has "advice says why" err "(section 6)"
+has "advice for text" advised.json '"rank": 1'
+ok "advised config trains" "$hone" train advised.json --data.path data/samples.jsonl --train.out advised --train.steps 2
+ok "advice for code on another machine" "$hone" plan --advise --kind code --model code-llama-7b --device rtx4090 --prepare.sources docs
+has "advice for code" out '"rank": 16'
 refused "what does not fit is not begun" 4 "what would fit: --train.batch" "$hone" train --train.out big \
     --train.batch 64 --train.seq_len 512 --plan.memory 60MB
 [ ! -e big ] || fail "what does not fit left a folder"
