@@ -40,27 +40,39 @@ static bool trains(const model *m, int64_t l, int which)
     return w->grad.buf || w->lora;
 }
 
-/* dA, dB and, where wanted, what the adapter adds to dx (N, I). */
+static bool drops(const model *m, const pass *p)
+{
+    return p->dropout && m->dropout > 0;
+}
+
+/* dA, dB, and dxa, which dx needs. */
 static hone_status adapter_bwd(model *m, const pass *p, int64_t l, int which, hone_tensor x,
-                               hone_tensor dy, hone_tensor dx, bool want_dx, hone_error *err)
+                               hone_tensor dy, hone_error *err)
 {
     const lora *a = weight_at(m, l, which)->lora;
-    const bool drop = p->dropout && m->dropout > 0;
     const hone_tensor xa = arena_2d(m, a->xa, p->n, a->rank);
     const hone_tensor dxa = arena_2d(m, m->arena.dxa, p->n, a->rank);
-    const hone_tensor masked = arena_2d(m, m->arena.xd, p->n, x.shape[1]);
+    hone_tensor xd = x;
     hone_status st = ops_gemm(m->o, true, false, a->scale, dy, xa, 1, a->db, err);
     if (st == HONE_OK)
         st = ops_gemm(m->o, false, false, a->scale, dy, a->b, 0, dxa, err);
-    if (st == HONE_OK && drop)
-        st = lora_dropout(m, p, l, which, masked, x, false, err);
+    if (st == HONE_OK && drops(m, p)) {
+        xd = arena_2d(m, m->arena.xd, p->n, x.shape[1]);
+        st = lora_dropout(m, p, l, which, xd, x, false, err);
+    }
     if (st == HONE_OK)
-        st = ops_gemm(m->o, true, false, 1, dxa, drop ? masked : x, 1, a->da, err);
-    if (st != HONE_OK || !want_dx)
-        return st;
-    if (!drop)
-        return ops_gemm(m->o, false, false, 1, dxa, a->a, 1, dx, err);
-    st = ops_gemm(m->o, false, false, 1, dxa, a->a, 0, masked, err);
+        st = ops_gemm(m->o, true, false, 1, dxa, xd, 1, a->da, err);
+    return st;
+}
+
+/* dx += mask(dxa A) */
+static hone_status adapter_dx_dropped(model *m, const pass *p, int64_t l, int which, hone_tensor dx,
+                                      hone_error *err)
+{
+    const lora *a = weight_at(m, l, which)->lora;
+    const hone_tensor masked = arena_2d(m, m->arena.xd, p->n, dx.shape[1]);
+    hone_status st = ops_gemm(m->o, false, false, 1, arena_2d(m, m->arena.dxa, p->n, a->rank), a->a,
+                              0, masked, err);
     if (st == HONE_OK)
         st = lora_dropout(m, p, l, which, dx, masked, true, err);
     return st;
@@ -72,19 +84,26 @@ static hone_status project_bwd(model *m, const pass *p, int64_t l, int which, ho
                                hone_error *err)
 {
     weight *w = weight_at(m, l, which), *bias = weight_at(m, l, which + 1);
+    const lora *a = w->lora;
+    hone_linear_args args = {
+        .transpose = 1, .beta = accumulate ? 1.0f : 0.0f, .w = &w->w, .x = dy, .y = dx
+    };
     hone_status st = HONE_OK;
     if (w->grad.buf)
         st = ops_gemm(m->o, true, false, 1, dy, x, 1, w->grad, err);
     if (st == HONE_OK && bias->grad.buf)
         st = ops_column_sum(m->o, bias->grad, dy, err);
+    if (st == HONE_OK && a)
+        st = adapter_bwd(m, p, l, which, x, dy, err);
+    if (a && !drops(m, p)) {
+        args.low = arena_2d(m, m->arena.dxa, p->n, a->rank);
+        args.up = a->a;
+        args.up_scale = 1;
+    }
     if (st == HONE_OK && want_dx)
-        st = ops_linear(
-            m->o,
-            (hone_linear_args){
-                .transpose = 1, .beta = accumulate ? 1.0f : 0.0f, .w = &w->w, .x = dy, .y = dx },
-            err);
-    if (st == HONE_OK && w->lora)
-        st = adapter_bwd(m, p, l, which, x, dy, dx, want_dx, err);
+        st = ops_linear(m->o, args, err);
+    if (st == HONE_OK && want_dx && a && drops(m, p))
+        st = adapter_dx_dropped(m, p, l, which, dx, err);
     return st;
 }
 

@@ -182,7 +182,7 @@ static hone_status packed(ops *o, const hone_linear_args *a, const ops_format *f
     return st;
 }
 
-hone_status compose_linear(ops *o, const hone_linear_args *a, hone_error *err)
+static hone_status base(ops *o, const hone_linear_args *a, hone_error *err)
 {
     const char *format = a->w->format ? a->w->format : "(none)";
     const ops_format *f = NULL;
@@ -210,5 +210,13 @@ hone_status compose_linear(ops *o, const hone_linear_args *a, hone_error *err)
         else
             THEN(dense(o, a, wide, err));
     }
+    return st;
+}
+
+hone_status compose_linear(ops *o, const hone_linear_args *a, hone_error *err)
+{
+    hone_status st = base(o, a, err);
+    if (a->low.buf)
+        THEN(ops_gemm(o, false, !a->transpose, a->up_scale, a->low, a->up, 1, a->y, err));
     return st;
 }

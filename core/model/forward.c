@@ -66,18 +66,17 @@ static hone_status project(model *m, const pass *p, int64_t l, int which, hone_t
 {
     weight *w = weight_at(m, l, which), *bias = weight_at(m, l, which + 1);
     const lora *a = w->lora;
-    hone_status st = ops_linear(
-        m->o,
-        (hone_linear_args){
-            .w = &w->w, .x = x, .bias = bias->value, .beta = accumulate ? 1.0f : 0.0f, .y = y },
-        err);
-    if (st != HONE_OK || !a)
-        return st;
-    st = adapter_in(m, p, l, which, x, err);
-    if (st == HONE_OK)
-        st = ops_gemm(m->o, false, true, a->scale, arena_2d(m, a->xa, p->n, a->rank), a->b, 1, y,
-                      err);
-    return st;
+    hone_linear_args args = {
+        .w = &w->w, .x = x, .bias = bias->value, .beta = accumulate ? 1.0f : 0.0f, .y = y
+    };
+    hone_status st = HONE_OK;
+    if (a) {
+        args.low = arena_2d(m, a->xa, p->n, a->rank);
+        args.up = a->b;
+        args.up_scale = a->scale;
+        st = adapter_in(m, p, l, which, x, err);
+    }
+    return st == HONE_OK ? ops_linear(m->o, args, err) : st;
 }
 
 /* --------------------------------------------------------------------- attention */

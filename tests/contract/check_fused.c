@@ -326,12 +326,16 @@ static void swiglus(rig *r)
 /* ------------------------------------------------------------------- linear */
 
 static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool transpose, bool bias,
-                        float beta, int64_t gap)
+                        float beta, int64_t gap, int64_t rank)
 {
     const int64_t in = transpose ? rows : cols, out = transpose ? cols : rows;
     const int64_t xs[2] = { n, in }, ws[2] = { rows, cols }, ys[2] = { n, out };
     float *x = normals(r, n * in, 1), *w = normals(r, rows * cols, 1), *b = normals(r, out, 1);
-    float *y = normals(r, n * out, 1);
+    float *y = normals(r, n * out, 1), *low = normals(r, n * rank, 1);
+    float *up = normals(r, rank * out, 1);
+    const int64_t low_shape[2] = { n, rank };
+    const int64_t up_shape[2] = { transpose ? rank : out, transpose ? out : rank };
+    const float up_scale = 0.5f;
     double *want = calloc((size_t)(n * out) + 1, sizeof *want);
     for (int64_t i = 0; i < n; i++)
         for (int64_t o = 0; o < out; o++) {
@@ -339,6 +343,9 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
                 (bias ? (double)b[o] : 0) + (beta != 0 ? (double)(beta * y[i * out + o]) : 0);
             for (int64_t j = 0; j < in; j++)
                 sum += (double)x[i * in + j] * (double)w[transpose ? j * cols + o : o * cols + j];
+            for (int64_t j = 0; j < rank; j++)
+                sum += (double)up_scale * (double)low[i * rank + j] *
+                       (double)up[transpose ? j * out + o : o * rank + j];
             want[i * out + o] = sum;
         }
     for (int k = 0; k < N_SIDES; k++) {
@@ -351,9 +358,14 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
                                .cols = cols };
         hone_linear_args a = { .transpose = transpose, .beta = beta, .w = &weight };
         float *got;
-        what(r, "linear (%lld, %lld) by (%lld, %lld)%s%s, beta %g, %s", (long long)n, (long long)in,
-             (long long)rows, (long long)cols, transpose ? "" : "^T", bias ? " + bias" : "",
-             (double)beta, k ? "composed" : "fused");
+        what(r, "linear (%lld, %lld) by (%lld, %lld)%s%s, beta %g, rank %lld on top, %s",
+             (long long)n, (long long)in, (long long)rows, (long long)cols, transpose ? "" : "^T",
+             bias ? " + bias" : "", (double)beta, (long long)rank, k ? "composed" : "fused");
+        if (rank) {
+            a.low = put(r, s, 2, low_shape, gap, low);
+            a.up = put(r, s, 2, up_shape, 0, up);
+            a.up_scale = up_scale;
+        }
         weight.plane[0] = put(r, s, 2, ws, 0, w);
         a.x = put(r, s, 2, xs, gap, x);
         if (bias)
@@ -369,7 +381,7 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
         }
         drop_all(s);
     }
-    free(x), free(w), free(b), free(y), free(want);
+    free(x), free(w), free(b), free(y), free(want), free(low), free(up);
 }
 
 static void linears(rig *r)
@@ -378,9 +390,12 @@ static void linears(rig *r)
     static const float betas[] = { 0, 1, 0.5f };
     for (int i = 0; i < 48; i++)
         linear_case(r, i % 4 ? pick(r, 1, 70) : pick(r, 1, 5), pick_of(r, sizes, 9),
-                    pick_of(r, sizes, 9), i % 2, i % 2 == 0 && i % 3, betas[i % 3], i % 5 ? 0 : 6);
-    linear_case(r, 0, 8, 8, false, false, 0, 0);
-    linear_case(r, 1, 700, 300, false, true, 0, 0);
+                    pick_of(r, sizes, 9), i % 2, i % 2 == 0 && i % 3, betas[i % 3], i % 5 ? 0 : 6,
+                    i % 7 < 3 ? pick(r, 1, 20) : 0);
+    linear_case(r, 0, 8, 8, false, false, 0, 0, 4);
+    linear_case(r, 1, 700, 300, false, true, 0, 0, 0);
+    linear_case(r, 150, 700, 300, false, true, 0, 0, 8); /* more than one block of everything */
+    linear_case(r, 150, 300, 700, true, false, 1, 0, 8);
 }
 
 /* --------------------------------------------------------------------- loss */

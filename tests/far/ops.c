@@ -260,10 +260,11 @@ static hone_status queue_weight(hone_queue *q, const void *args, size_t size, si
 
 hone_status far_linear(hone_queue *q, const hone_linear_args *args, hone_error *err)
 {
-    static const size_t tensors[] = { AT(hone_linear_args, x), AT(hone_linear_args, bias),
-                                      AT(hone_linear_args, y), AT(hone_linear_args, outliers) };
+    static const size_t tensors[] = { AT(hone_linear_args, x),   AT(hone_linear_args, bias),
+                                      AT(hone_linear_args, y),   AT(hone_linear_args, outliers),
+                                      AT(hone_linear_args, low), AT(hone_linear_args, up) };
     CPU_ARGS(args, err);
-    return queue_weight(q, args, sizeof *args, AT(hone_linear_args, w), args->w, tensors, 4,
+    return queue_weight(q, args, sizeof *args, AT(hone_linear_args, w), args->w, tensors, 6,
                         run_linear, err);
 }
 

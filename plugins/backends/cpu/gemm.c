@@ -126,54 +126,86 @@ hone_status cpu_gemm(hone_queue *q, const hone_gemm_args *args, hone_error *err)
     return st;
 }
 
+/* The low-rank part of a linear product: p->plus_*. */
+static hone_status take_low_rank(cpu_product *p, const hone_dev *dev, const hone_linear_args *args,
+                                 int64_t n, int64_t out, hone_error *err)
+{
+    const int64_t rank = args->low.shape[1], low_shape[2] = { n, rank };
+    const bool back = args->transpose != 0;
+    cpu_view low, up;
+    hone_status st =
+        cpu_want(dev, &args->low, "linear: low", HONE_F32, CPU_ROWS, 2, low_shape, &low, err);
+    if (!st)
+        st = cpu_want(dev, &args->up, "linear: up", HONE_F32, CPU_ROWS, 2,
+                      (int64_t[]){ back ? rank : out, back ? out : rank }, &up, err);
+    if (st)
+        return st;
+    p->plus_a = cpu_operand_f32(low.p, low.row, 1);
+    p->plus_b = cpu_operand_f32(up.p, back ? up.row : 1, back ? 1 : up.row);
+    p->plus_k = rank;
+    p->plus_scale = args->up_scale;
+    return HONE_OK;
+}
+
+/* Formats and shapes with kernels of their own; NULL: none. */
+static hone_status (*special(const hone_linear_args *args))(hone_queue *, const hone_linear_args *,
+                                                            hone_error *)
+{
+    if (!args->w->format)
+        return NULL;
+    if (!args->transpose && strcmp(args->w->format, "int8") == 0)
+        return cpu_int8_linear;
+    return cpu_few_takes(args) ? cpu_few_linear : NULL;
+}
+
 hone_status cpu_linear(hone_queue *q, const hone_linear_args *args, hone_error *err)
 {
     const hone_weight *w;
+    hone_status (*call)(hone_queue *, const hone_linear_args *, hone_error *);
     bool back;
     int64_t n, in, out;
     cpu_view vx, vy, vb;
-    cpu_operand b;
+    cpu_product p;
     hone_status st;
     CPU_ARGS(args, err);
     w = args->w;
     back = args->transpose != 0;
     CPU_ARGS(w, err);
-    if (w->format && !back && strcmp(w->format, "int8") == 0)
-        return cpu_int8_linear(q, args, err);
-    if (w->format && cpu_few_takes(args))
-        return cpu_few_linear(q, args, err);
     n = args->x.shape[0];
     in = back ? w->rows : w->cols;
     out = back ? w->cols : w->rows;
     if (back && args->bias.buf)
         return hone_fail(err, HONE_ERR_ARG, "cpu: linear: a transposed product takes no bias");
-    st = cpu_operand_weight(q->dev, w, "linear: w", &b, err);
+    p = (cpu_product){ .m = n, .n = out, .k = in, .d_col = 1, .alpha = 1, .beta = args->beta };
+    st = cpu_want(q->dev, &args->y, "linear: y", HONE_F32, CPU_ROWS, 2, (int64_t[]){ n, out }, &vy,
+                  err);
+    if (!st && args->low.buf)
+        st = take_low_rank(&p, q->dev, args, n, out, err);
+    if (st)
+        return st;
+    p.d = vy.p;
+    p.d_row = vy.row;
+    call = special(args);
+    if (call) {
+        st = call(q, args, err);
+        p.k = 0; /* what is left to do: the low-rank part */
+        p.beta = 1;
+        return st || !p.plus_k ? st : cpu_product_run(q, &p, err);
+    }
+    st = cpu_operand_weight(q->dev, w, "linear: w", &p.b, err);
     if (!st)
         st = cpu_want(q->dev, &args->x, "linear: x", HONE_F32, CPU_ROWS, 2, (int64_t[]){ n, in },
                       &vx, err);
-    if (!st)
-        st = cpu_want(q->dev, &args->y, "linear: y", HONE_F32, CPU_ROWS, 2, (int64_t[]){ n, out },
-                      &vy, err);
     if (!st)
         st = cpu_want(q->dev, &args->bias, "linear: bias", HONE_F32, CPU_OPTIONAL, 1, &out, &vb,
                       err);
     if (st)
         return st;
+    p.a = cpu_operand_f32(vx.p, vx.row, 1);
+    p.bias = vb.p;
     if (!back) { /* b = w^T */
-        b.col = b.row;
-        b.row = 1;
+        p.b.col = p.b.row;
+        p.b.row = 1;
     }
-    return cpu_product_run(q,
-                           &(cpu_product){ .a = cpu_operand_f32(vx.p, vx.row, 1),
-                                           .b = b,
-                                           .bias = vb.p,
-                                           .d = vy.p,
-                                           .m = n,
-                                           .n = out,
-                                           .k = in,
-                                           .d_row = vy.row,
-                                           .d_col = 1,
-                                           .alpha = 1,
-                                           .beta = args->beta },
-                           err);
+    return cpu_product_run(q, &p, err);
 }

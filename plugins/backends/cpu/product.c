@@ -111,6 +111,8 @@ static bool is_for_dnnl(const hone_dev *dev, const cpu_product *p)
 
 static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
 {
+    if ((p->k == 0 || p->alpha == 0) && p->beta == 1)
+        return HONE_OK;
     if (p->k == 0 || p->alpha == 0) {
         cpu_product none = *p;
         cpu_parallel(q->dev, p->m, 1 + 16384 / p->n, no_product, &none);

@@ -182,6 +182,9 @@ typedef struct hone_swiglu_args {
 /* A product with a stored weight w (O, I) in any format:
  *   forward  y (N, O)  = x (N, I) w^T + bias + beta * y
  *   dx       y (N, I)  = x (N, O) w          + beta * y     (transpose 1; no bias)
+ * and, where low is there, a product of low rank R on top, as an adapter has it:
+ *   forward  y += up_scale * low (N, R) up^T, up (O, R)
+ *   dx       y += up_scale * low (N, R) up,   up (R, I)
  * The format is w->format; a device that has no kernel for it says
  * HONE_ERR_UNSUPPORTED and the core decodes and calls gemm. A kernel of "int8" quantizes x row
  * by row (Dettmers et al. 2022), but for columns with an |x| >= w->outlier in any row. */
@@ -196,6 +199,9 @@ typedef struct hone_linear_args {
     hone_tensor y;        /* inout */
     hone_tensor outliers; /* inout (1) int32: += columns of x that were multiplied apart; buf 0: not
                              wanted. A composed product leaves it as it is */
+    hone_tensor low, up;  /* in; low.buf 0: none */
+    float up_scale;
+    uint32_t reserved2;
 } hone_linear_args;
 
 /* Loss head: logits = h w^T in chunks of rows that are never stored whole.
