@@ -38,7 +38,7 @@
             }                                                                                      \
             for (int r = 0; r < R; r++) {                                                          \
                 if (M == 1)                                                                        \
-                    __builtin_prefetch(w + r * w_row + i + 1024);                                  \
+                    __builtin_prefetch(w + (r + R) * w_row + i); /* the rows after these */        \
                 const __m512i b = _mm512_xor_si512(                                                \
                     _mm512_maskz_loadu_epi8(mask, w + r * w_row + i), _mm512_set1_epi8(-128));     \
                 for (int m = 0; m < M; m++)                                                        \
