@@ -172,8 +172,6 @@ hone_status cpu_workspace(hone_dev *dev, const hone_extent *extent, uint64_t *by
 uint64_t cpu_attention_scratch(const hone_dev *dev, const hone_extent *extent);
 uint64_t cpu_attention_bwd_scratch(const hone_dev *dev, const hone_extent *extent);
 uint64_t cpu_norm_scratch(const hone_extent *extent);
-/* Of a product with a (rows, cols) weight in 16 bits: both operands widened. */
-uint64_t cpu_gemm_scratch(const hone_extent *extent, int64_t rows, int64_t cols);
 /* Of products: work areas, and copies of weights that stay. */
 uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *extent);
 

@@ -59,14 +59,6 @@ static cpu_operand one_of(const operand *x, int64_t i0, int64_t i1, bool transpo
     return o;
 }
 
-uint64_t cpu_gemm_scratch(const hone_extent *e, int64_t rows, int64_t cols)
-{
-    const int64_t longer = rows > cols ? rows : cols;
-    const int64_t n = longer == e->vocabulary ? e->loss_rows : e->tokens;
-    return (uint64_t)(n * (longer == e->vocabulary ? rows + cols - longer : longer) + rows * cols) *
-           sizeof(float);
-}
-
 hone_status cpu_gemm(hone_queue *q, const hone_gemm_args *args, hone_error *err)
 {
     const hone_tensor *td;

@@ -19,8 +19,6 @@ static uint64_t formats_scratch(const hone_dev *dev, const hone_extent *e)
             need = cpu_int8_scratch(dev, e->tokens, w->cols);
         else if (w->format && strcmp(w->format, "nf4") == 0)
             need = cpu_few_scratch(dev, w->cols);
-        else if (w->format && strcmp(w->format, "fp32") != 0)
-            need = cpu_gemm_scratch(e, w->rows, w->cols);
         most = need > most ? need : most;
     }
     return most;
