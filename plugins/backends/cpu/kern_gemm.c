@@ -310,7 +310,7 @@ static void tile(const cpu_mm_part *part, int parts, int64_t rows, int64_t cols,
     const int64_t vectors = (cols + LANES - 1) / LANES;
     block_call *call = blocks[rows - 1][vectors - 1];
     const float factors[2] = { alpha, beta }, alone[2] = { alpha, 0 };
-    float s[HIGH * WIDE] __attribute__((aligned(64)));
+    float s[LANES * WIDE] __attribute__((aligned(64))); /* put() takes blocks of LANES rows */
     if (c_col == 1 && cols == vectors * LANES) {
         call(part, parts, c, c_row, factors);
         return;
