@@ -138,8 +138,11 @@ static void norm_case(rig *r, int64_t n, int64_t c, int64_t gap, float scale, bo
         dw[k] = wants_dw ? get(r, s, a.dw) : NULL;
         drop_all(s);
     }
-    /* in rows of one or two, dx is a small difference of large numbers */
+    /* in rows of one or two, dx is a small difference of numbers about 1 / scale */
+    const double floor = c < 3 ? 0.01 * sqrt((double)n_c) / (double)scale : 0;
+    r->floor = floor;
     near_pair(r, "dx, fused against composed", dx[FUSED], dx[COMPOSED], n_c, c < 3 ? 1e-3 : CLOSE);
+    r->floor = 0;
     if (wants_dw)
         near_pair(r, "dw, fused against composed", dw[FUSED], dw[COMPOSED], c, CLOSE);
     if (check_differences) {
@@ -150,7 +153,9 @@ static void norm_case(rig *r, int64_t n, int64_t c, int64_t gap, float scale, bo
             gx[i] += (double)old_dx[i];
         for (int64_t j = 0; j < c; j++)
             gw[j] += (double)old_dw[j];
+        r->floor = floor;
         near_norm(r, "dx", dx[FUSED], gx, n_c, c < 3 ? 1e-3 : 1e-5);
+        r->floor = 0;
         if (wants_dw)
             near_norm(r, "dw", dw[FUSED], gw, c, 1e-5);
         free(gx);
