@@ -292,13 +292,16 @@ hone_status checkpoint_find(const char *dir, int64_t *step, hone_error *err)
     return st;
 }
 
-hone_status checkpoint_prune(const char *dir, int64_t keep, int64_t best_step, hone_error *err)
+hone_status checkpoint_prune(const char *dir, int64_t step, int64_t keep, int64_t best_step,
+                             hone_error *err)
 {
     int64_t *steps = NULL, kept = 0;
     size_t n = 0, i;
     hone_status st = list_steps(&steps, &n, dir, err);
     for (i = 0; !st && i < n; i++) {
         char *folder = NULL;
+        if (steps[i] > step) /* damaged: step was the newest good one */
+            continue;
         if (kept < keep) {
             kept++;
             continue;

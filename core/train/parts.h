@@ -141,9 +141,9 @@ HONE_MUST_CHECK hone_status checkpoint_read(const char *dir, int64_t step, run_s
 /* Parameters, and optimizer states unless opt is NULL, onto the device. */
 HONE_MUST_CHECK hone_status checkpoint_load(const char *dir, int64_t step, model *m, optimizer *opt,
                                             hone_error *err);
-/* Remove all but the newest `keep` and best_step (0: none). */
-HONE_MUST_CHECK hone_status checkpoint_prune(const char *dir, int64_t keep, int64_t best_step,
-                                             hone_error *err);
+/* Remove all but the newest `keep` up to step, and best_step (0: none). */
+HONE_MUST_CHECK hone_status checkpoint_prune(const char *dir, int64_t step, int64_t keep,
+                                             int64_t best_step, hone_error *err);
 
 /* ------------------------------------------------------------------ metrics */
 

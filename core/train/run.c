@@ -56,6 +56,8 @@ static hone_status go_on(run *r, int64_t step, hone_error *err)
         st = identity_check(was, r->identity, r->o->out, err);
     if (!st)
         st = checkpoint_load(r->o->out, step, r->m, r->opt, err);
+    if (!st) /* a kill may have come between a checkpoint and the end of an older one */
+        st = checkpoint_prune(r->o->out, step, r->o->keep, s.best_step, err);
     if (!st) {
         r->s = s;
         r->saved_step = r->evaluated_step = step;

@@ -228,7 +228,7 @@ static hone_status save(run *r, hone_error *err)
     if (st)
         return st;
     r->saved_step = r->s.step;
-    return checkpoint_prune(r->o->out, r->o->keep, r->s.best_step, err);
+    return checkpoint_prune(r->o->out, r->s.step, r->o->keep, r->s.best_step, err);
 }
 
 static void report(const run *r)

@@ -221,6 +221,12 @@ static void test_resume__sweeps_what_a_kill_left(void)
     CHECK(!path_exists(left));
     check_same_adapter(reference, out);
     free(left);
+    left = path_join(out, "checkpoint-1"); /* one more than train.keep: killed before it went */
+    CHECK_OK(dir_make(left, &err), err);
+    trial_ok(&t);
+    CHECK(!path_exists(left));
+    check_same_adapter(reference, out);
+    free(left);
     scratch_done(out);
 }
 
