@@ -57,5 +57,6 @@ const command cmd_convert = {
     .name = "convert",
     .operands = "OUT",
     .summary = "the base model as the backend's format stores it",
+    .sections = "device weights",
     .run = run,
 };

@@ -62,6 +62,13 @@ has "exam on two backends, what it took" out "tokens/s"
 "$hone" exam --backend cpu/fp32,cpu/none >out 2>err && fail "exam takes a backend that is not there"
 has "a backend that is not there is found before anything runs" err "cpu/none"
 [ -s out ] && fail "exam printed something before it found the wrong backend"
+ok "convert" "$hone" convert --backend cpu/nf4 quarter
+ok "the model itself in nf4" "$hone" ask --use.base true --backend cpu/nf4 "$question"
+cp out base.out
+ok "the converted one" "$hone" ask --use.base true --backend cpu/nf4 --model quarter "$question"
+cmp -s out base.out || fail "a converted model answers otherwise"
+refused "a converted model in another format" 2 "use nf4 in the backend" "$hone" ask --use.base true --model quarter "$question"
+refused "convert over a model" 7 "holds a model" "$hone" convert --backend cpu/nf4 quarter
 ok "score text" "$hone" score --text "The colour of sky is blue."
 has "score" out '"perplexity"'
 ok "score a pair" "$hone" score --prompt "$question" --answer "The colour of sky is blue."

@@ -30,7 +30,6 @@ enum {
     COPY_COLUMNS = 192 /* so many columns of d pay for copying a into tiles */
 };
 
-extern void GOMP_parallel(void (*body)(void *arg), void *arg, unsigned threads, unsigned flags);
 extern void GOMP_barrier(void);
 extern int omp_get_thread_num(void);
 
@@ -291,10 +290,7 @@ hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *
         return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory for a product of %lld x %lld x %lld",
                          (long long)p->m, (long long)p->n, (long long)p->k);
     w.room = w.panels + panels;
-    if (w.threads > 1)
-        GOMP_parallel(run, &w, (unsigned)w.threads, 0);
-    else
-        run(&w);
+    cpu_team(q->dev, w.threads, run, &w);
     return HONE_OK;
 }
 

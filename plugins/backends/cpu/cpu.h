@@ -83,6 +83,8 @@ void *cpu_slot_take(hone_dev *dev, uint64_t handle, uint64_t *bytes, uint32_t *k
 
 /* The one thread runtime of the process is the OpenMP library oneDNN runs on. */
 void cpu_parallel_setup(int threads);
+/* body(arg) once on each of `threads` threads, at most those of the device. */
+void cpu_team(const hone_dev *dev, int threads, void (*body)(void *arg), void *arg);
 /* body over [0, n) in at most `threads` contiguous pieces of at least grain;
  * thread numbers are below hone_dev.threads. */
 void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,

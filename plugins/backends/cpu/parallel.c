@@ -68,6 +68,16 @@ static void range_run(void *arg)
         job->body(job->arg, lo, hi, (int)i);
 }
 
+void cpu_team(const hone_dev *dev, int threads, void (*body)(void *arg), void *arg)
+{
+    if (threads <= 1) {
+        body(arg);
+        return;
+    }
+    make_team(dev->threads);
+    GOMP_parallel(body, arg, (unsigned)threads, 0);
+}
+
 void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
                   void (*body)(void *arg, int64_t lo, int64_t hi, int thread), void *arg)
 {
@@ -76,12 +86,10 @@ void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
     const int64_t threads = pieces < dev->threads ? pieces : dev->threads;
     if (n <= 0)
         return;
-    if (threads <= 1) {
+    if (threads <= 1)
         body(arg, 0, n, 0);
-        return;
-    }
-    make_team(dev->threads);
-    GOMP_parallel(range_run, &job, (unsigned)threads, 0);
+    else
+        cpu_team(dev, (int)threads, range_run, &job);
 }
 
 typedef struct each_job {
@@ -106,13 +114,11 @@ void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t it
     each_job job = { 0, n, body, arg };
     if (n <= 0)
         return;
-    if (n == 1 || dev->threads == 1) {
+    if (n == 1 || dev->threads == 1)
         for (int64_t i = 0; i < n; i++)
             body(arg, i, 0);
-        return;
-    }
-    make_team(dev->threads);
-    GOMP_parallel(each_run, &job, (unsigned)(n < dev->threads ? n : dev->threads), 0);
+    else
+        cpu_team(dev, (int)(n < dev->threads ? n : dev->threads), each_run, &job);
 }
 
 /* Cores of the affinity mask, cut by the quota of the control group (v2). */
