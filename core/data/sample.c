@@ -27,6 +27,7 @@ void sample_finish(sample *s)
     free(s->labels);
     free(s->id);
     free(s->file);
+    free(s->unit);
     free(s->recipe);
     *s = (sample){ 0 };
 }
@@ -130,6 +131,8 @@ static json_t *source_to_json(const sample *s)
     int bad = json_object_set_new(o, "file", json_string(s->file));
     bad |= json_object_set_new(o, "start", json_integer(end ? (json_int_t)start : 0));
     bad |= json_object_set_new(o, "end", json_integer((json_int_t)end));
+    if (s->unit)
+        bad |= json_object_set_new(o, "unit", json_string(s->unit));
     if (!bad)
         return o;
     json_decref(o);

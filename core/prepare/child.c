@@ -74,6 +74,14 @@ static void block_lost(const hone_block_sink *sink, uint64_t bytes, const char *
     add_lost(sink->ctx, bytes, why);
 }
 
+static void block_note(const hone_block_sink *sink, const char *line)
+{
+    child *c = sink->ctx;
+    const size_t at = frame_begin(&c->out, FRAME_NOTE);
+    frame_put_str(&c->out, hone_s(line && utf8_valid(line, strlen(line)) ? line : "(unreadable)"));
+    frame_end(&c->out, at);
+}
+
 static const char *keep(child *c, hone_str s)
 {
     char *copy = mem_strndup(s.p ? s.p : "", (size_t)s.n);
@@ -106,13 +114,16 @@ static hone_status block_meta(const hone_block_sink *sink, const char *key, hone
                               hone_error *err)
 {
     child *c = sink->ctx;
-    if (strcmp(key, "title") != 0 || !utf8_valid(value.p ? value.p : "", (size_t)value.n))
+    if (!utf8_valid(key, strlen(key)) || !utf8_valid(value.p ? value.p : "", (size_t)value.n))
         return HONE_OK;
-    free(c->title);
-    if (!(c->title = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the title");
-    const size_t at = frame_begin(&c->out, FRAME_TITLE);
-    frame_put_str(&c->out, hone_s(c->title));
+    if (strcmp(key, "title") == 0) {
+        free(c->title);
+        if (!(c->title = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
+            return hone_fail(err, HONE_ERR_NOMEM, "no memory for the title");
+    }
+    const size_t at = frame_begin(&c->out, FRAME_META);
+    frame_put_str(&c->out, hone_s(key));
+    frame_put_str(&c->out, value);
     frame_end(&c->out, at);
     return HONE_OK;
 }
@@ -171,7 +182,8 @@ static hone_status read_document(child *c, size_t reader, const char *name, cons
                                    .ctx = c,
                                    .add = block_add,
                                    .lost = block_lost,
-                                   .meta = block_meta };
+                                   .meta = block_meta,
+                                   .note = block_note };
     c->who = 0;
     return ops->read(c->readers[reader].self, &source, &sink, err);
 }

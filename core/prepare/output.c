@@ -104,8 +104,10 @@ hone_status write_document(run *r, document *d, hone_error *err)
                   "reader", d->path ? r->readers[d->reader].row.row->component : "", "bytes",
                   (json_int_t)d->bytes, "blocks", (json_int_t)d->blocks, "samples",
                   (json_int_t)written, "duplicates", (json_int_t)duplicates);
-    if (d->title)
-        (void)json_object_set_new(o, "title", json_string(d->title));
+    if (d->meta)
+        (void)json_object_update_missing(o, d->meta);
+    if (d->notes)
+        (void)json_object_set(o, "notes", d->notes);
     if (d->lost)
         (void)json_object_set(o, "lost", d->lost);
     if (d->status) {

@@ -21,8 +21,9 @@
     3 /* from the child: plugins are open, it is locked down; 1: it needs all documents */
 #define FRAME_SAMPLE 4 /* recipe, n segments of (role, learn, start, length, text)       */
 #define FRAME_LOST 5   /* who (0: reader, 1 + k: recipe k), bytes, why                   */
-#define FRAME_TITLE 6  /* title                                                          */
+#define FRAME_META 6   /* key, value; "unit" before the samples whose spans it is of     */
 #define FRAME_DONE 7   /* status, blocks, message: ends a request                        */
+#define FRAME_NOTE 8   /* a line for the report                                          */
 
 #define FRAME_LIMIT (256u << 20) /* bytes of one frame at most */
 
@@ -99,8 +100,9 @@ typedef struct document { /* one file of the sources */
     uint64_t bytes, blocks;
     sample *samples; /* owned, until written */
     size_t n, cap;
-    char *title;  /* owned, or NULL */
-    json_t *lost; /* owned: {"why": bytes}, or NULL */
+    json_t *meta;  /* owned: {"title": "...", ...}, or NULL */
+    json_t *notes; /* owned: ["...", ...], or NULL */
+    json_t *lost;  /* owned: {"why": bytes}, or NULL */
     uint64_t lost_bytes;
     hone_status status; /* HONE_OK, HONE_ERR_SKIP, or why it failed */
     char *message;      /* owned, or NULL */

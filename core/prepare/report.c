@@ -15,8 +15,9 @@ void document_finish(document *d)
         sample_finish(&d->samples[i]);
     free(d->samples);
     free(d->path);
-    free(d->title);
     free(d->message);
+    json_decref(d->meta);
+    json_decref(d->notes);
     json_decref(d->lost);
     *d = (document){ 0 };
 }

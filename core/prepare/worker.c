@@ -117,6 +117,8 @@ hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err)
 static hone_status take_sample(run *r, document *d, frame *f, hone_error *err)
 {
     const uint32_t recipe = frame_u32(f), n = frame_u32(f);
+    const char *unit = json_string_value(json_object_get(d->meta, "unit"));
+    const uint64_t n_units = unit ? UINT32_MAX : d->bytes;
     hone_status st = HONE_OK;
     sample s = { 0 };
     if (f->bad || recipe >= r->crew.n_recipes || n == 0 || n > f->n)
@@ -127,17 +129,18 @@ static hone_status take_sample(run *r, document *d, frame *f, hone_error *err)
         const hone_str words = frame_str(f);
         if (f->bad || role > HONE_ROLE_ASSISTANT || (role == HONE_ROLE_RAW && n != 1))
             st = hone_fail(err, HONE_ERR_FORMAT, "a sample with a malformed segment %u", i + 1);
-        else if (d->path && (start > d->bytes || length > d->bytes - start))
-            st = hone_fail(err, HONE_ERR_FORMAT, "a sample from bytes %llu+%llu of a file of %llu",
-                           (unsigned long long)start, (unsigned long long)length,
-                           (unsigned long long)d->bytes);
+        else if (d->path && (start > n_units || length > n_units - start))
+            st = hone_fail(err, HONE_ERR_FORMAT, "a sample from %ss %llu+%llu of a file of %llu",
+                           unit ? unit : "byte", (unsigned long long)start,
+                           (unsigned long long)length, (unsigned long long)n_units);
         else
             st = sample_add(&s, role, learn != 0, words, start, length, err);
     }
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
     s.file = d->shown ? mem_strdup(d->shown) : NULL;
-    if (!st &&
-        (!s.recipe || (d->shown && !s.file) || !mem_grow(&d->samples, &d->cap, d->n + 1, sizeof s)))
+    s.unit = unit ? mem_strdup(unit) : NULL;
+    if (!st && (!s.recipe || (d->shown && !s.file) || (unit && !s.unit) ||
+                !mem_grow(&d->samples, &d->cap, d->n + 1, sizeof s)))
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
     if (st) {
         sample_finish(&s);
@@ -167,6 +170,44 @@ static hone_status take_lost(run *r, document *d, frame *f, hone_error *err)
     d->lost_bytes += bytes;
     text_finish(&key);
     return st;
+}
+
+#define MAX_META 32         /* keys of a document that are kept ... */
+#define MAX_META_VALUE 4096 /* ... and bytes of each */
+#define MAX_NOTES 64
+
+static hone_status take_meta(document *d, frame *f, hone_error *err)
+{
+    char name[64];
+    const hone_str key = frame_str(f), value = frame_str(f);
+    bool word = key.n > 0 && key.n < sizeof name;
+    for (uint64_t i = 0; i < key.n && word; i++)
+        word = key.p[i] > ' ' && key.p[i] != '"';
+    const bool unit = word && key.n == 4 && memcmp(key.p, "unit", 4) == 0;
+    for (uint64_t i = 0; i < value.n && unit && word; i++)
+        word = value.n < 32 && value.p[i] >= 'a' && value.p[i] <= 'z';
+    if (f->bad || !word || (unit && (!value.n || d->n)))
+        return hone_fail(err, HONE_ERR_FORMAT, "malformed metadata");
+    if (value.n > MAX_META_VALUE || json_object_size(d->meta) >= MAX_META)
+        return HONE_OK;
+    (void)snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
+    if ((!d->meta && !(d->meta = json_object())) ||
+        json_object_set_new(d->meta, name, json_stringn(value.p, (size_t)value.n)))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    return HONE_OK;
+}
+
+static hone_status take_note(document *d, frame *f, hone_error *err)
+{
+    const hone_str line = frame_str(f);
+    if (f->bad || line.n > MAX_META_VALUE)
+        return hone_fail(err, HONE_ERR_FORMAT, "a malformed note");
+    if (json_array_size(d->notes) >= MAX_NOTES)
+        return HONE_OK;
+    if ((!d->notes && !(d->notes = json_array())) ||
+        json_array_append_new(d->notes, json_stringn(line.p, (size_t)line.n)))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    return HONE_OK;
 }
 
 static hone_status keep_message(document *d, hone_status status, hone_str said, hone_error *err)
@@ -208,12 +249,10 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
         return take_sample(r, d, f, err);
     case FRAME_LOST:
         return take_lost(r, d, f, err);
-    case FRAME_TITLE: {
-        const hone_str title = frame_str(f);
-        free(d->title);
-        d->title = mem_strndup(title.p, (size_t)title.n);
-        return f->bad ? hone_fail(err, HONE_ERR_FORMAT, "a title that is no UTF-8") : HONE_OK;
-    }
+    case FRAME_META:
+        return take_meta(d, f, err);
+    case FRAME_NOTE:
+        return take_note(d, f, err);
     case FRAME_DONE: {
         const hone_status status = (hone_status)frame_u32(f);
         d->blocks = frame_u64(f);

@@ -26,8 +26,9 @@ typedef struct hone_block {
     uint32_t level; /* of a heading or list item; 0 otherwise         */
     hone_str text;
     hone_str lang;    /* of code; empty otherwise                       */
-    uint64_t src_off; /* where in the document's bytes it came from ... */
-    uint64_t src_len; /* ... and how long; both 0 when not known        */
+    uint64_t src_off; /* where in the document it came from ...         */
+    uint64_t src_len; /* ... and how long; both 0 when not known; bytes,
+                       * or what meta "unit" says                      */
     uint64_t ordinal; /* number of an ordered list's item; 0 otherwise  */
 } hone_block;
 
@@ -51,9 +52,14 @@ typedef struct hone_block_sink {
      * of `why` (a short phrase, the same for the same cause): counted and
      * named in the report. Nothing is dropped in silence. */
     void (*lost)(const struct hone_block_sink *sink, uint64_t bytes, const char *why);
-    /* Metadata of the document: "title", "author", "date", ... */
+    /* Metadata of the document: "title", "author", "date", ... "unit", before the first block,
+     * says what src_off and src_len count, from 0, where the file's bytes say nothing to a
+     * reader of it: "page", "paragraph". */
     hone_status (*meta)(const struct hone_block_sink *sink, const char *key, hone_str value,
                         hone_error *err);
+    /* Something to know about the document that left nothing out, in one line: "read as
+     * windows-1252", "no text on pages 3, 7-9". Named in the report. */
+    void (*note)(const struct hone_block_sink *sink, const char *line);
 } hone_block_sink;
 
 typedef struct hone_reader {

@@ -196,7 +196,8 @@ static hone_status page_add(const hone_block_sink *sink, const hone_block *b, ho
         broke(&g->broken, "a block has the wrong level");
     if (!b->text.n)
         broke(&g->broken, "a block is empty");
-    if (b->src_off > g->n_src || b->src_len > g->n_src - b->src_off)
+    const uint64_t n_units = g->meta.p && strstr(g->meta.p, "meta unit ") ? UINT32_MAX : g->n_src;
+    if (b->src_off > n_units || b->src_len > n_units - b->src_off)
         broke(&g->broken, "a block's span is outside the document");
     if (!mem_grow(&g->blocks, &g->cap_blocks, g->n_blocks + 1, sizeof *g->blocks))
         abort();
@@ -228,12 +229,23 @@ static hone_status page_meta(const hone_block_sink *sink, const char *key, hone_
     return HONE_OK;
 }
 
+static void page_note(const hone_block_sink *sink, const char *line)
+{
+    page *g = sink->ctx;
+    if (!*line || strpbrk(line, "\n\r") || !utf8_valid(line, strlen(line)))
+        broke(&g->broken, "a note is not a line of UTF-8");
+    text_printf(&g->meta, "note %s\n", line);
+}
+
 hone_status page_read(page *g, const instance *reader, const char *name, const char *p, size_t n,
                       hone_error *err)
 {
-    const hone_block_sink sink = {
-        .struct_size = sizeof sink, .ctx = g, .add = page_add, .lost = page_lost, .meta = page_meta
-    };
+    const hone_block_sink sink = { .struct_size = sizeof sink,
+                                   .ctx = g,
+                                   .add = page_add,
+                                   .lost = page_lost,
+                                   .meta = page_meta,
+                                   .note = page_note };
     const hone_source source = { .struct_size = sizeof source,
                                  .name = hone_s(name),
                                  .bytes = { p, n } };

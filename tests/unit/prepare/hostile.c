@@ -74,12 +74,20 @@ static hone_status misbehave(hone_str bytes, hone_error *err)
 static hone_status read_document(void *self, const hone_source *source, const hone_block_sink *sink,
                                  hone_error *err)
 {
-    const hone_block block = { .kind = HONE_BLOCK_TEXT,
-                               .text = source->bytes,
-                               .lang = { "", 0 },
-                               .src_len = source->bytes.n };
-    const hone_status st = misbehave(source->bytes, err);
+    hone_block block = { .kind = HONE_BLOCK_TEXT,
+                         .text = source->bytes,
+                         .lang = { "", 0 },
+                         .src_len = source->bytes.n };
+    hone_status st = misbehave(source->bytes, err);
     (void)self;
+    if (starts(source->bytes, "paged")) {
+        sink->note(sink, "it has pages");
+        st = sink->meta(sink, "unit", hone_s("page"), err);
+        block.src_off = 1000;
+        block.src_len = 2;
+    }
+    if (starts(source->bytes, "unit"))
+        st = sink->meta(sink, "unit", hone_s("no word"), err);
     if (starts(source->bytes, "partly"))
         sink->lost(sink, 6, "its first word");
     return st ? st : sink->add(sink, &block, err);

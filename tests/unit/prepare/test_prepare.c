@@ -103,6 +103,7 @@ static void test_prepare__a_bad_document_costs_itself(void)
         { "b7.bad", "open", "as it should be", true },
         { "b8.bad", "socket", "as it should be", true },
         { "b9.bad", "fork", "as it should be", true },
+        { "ba.bad", "unit", "malformed metadata", false },
     };
     hone_error err = { 0 };
     prepare_report r;
@@ -113,6 +114,7 @@ static void test_prepare__a_bad_document_costs_itself(void)
     put("c.bad", "last");
     put("d.bad", "skip this");
     put("e.bad", "partly lost");
+    put("f.bad", "paged");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (!bad[i].jailed || !SANITIZED) {
             put(bad[i].name, bad[i].bytes);
@@ -125,10 +127,13 @@ static void test_prepare__a_bad_document_costs_itself(void)
     CHECK_HAS(message_of(&r, "d.bad"), "not worth reading");
     CHECK_INT(r.failed, failing);
     CHECK_INT(r.skipped, 1);
-    CHECK_INT(r.read, 3);
-    CHECK_INT(r.samples, 3);
+    CHECK_INT(r.read, 4);
+    CHECK_INT(r.samples, 4);
     CHECK_INT(r.lost_bytes, 6);
-    char *p = samples();
+    char *p = samples(), *detail = json_dumps(r.detail, 0);
+    CHECK_HAS(p, "\"docs/f.bad\",\"start\":1000,\"end\":1002,\"unit\":\"page\"");
+    CHECK_HAS(detail, "\"unit\": \"page\", \"notes\": [\"it has pages\"]");
+    free(detail);
     const char *first = strstr(p, "\"first\""), *last = strstr(p, "\"last\"");
     CHECK(first && last && first < last);
     CHECK_HAS(p, "docs/a.bad");
