@@ -48,7 +48,7 @@ static void take_inner(block_slots *b, const model *m, cursor *c, bool own_mid)
         b->rstd_k = take(c, n * m->c.kv_heads);
     }
     b->o = take(c, n * d[DIM_Q]);
-    b->lse = take(c, n * m->c.heads);
+    b->lse = take(c, 2 * n * m->c.heads);
     b->gate = take(c, n * d[DIM_F]);
     b->up = take(c, n * d[DIM_F]);
 }

@@ -75,12 +75,12 @@ static hone_tensor along_rows(hone_tensor t, const chunk *c, const int64_t score
     return view_strided(view_rows(t, c->at, c->n), scores, (int64_t[]){ 0, 0, 1, 0 });
 }
 
-/* (H, N) as (K, group, rows, 1), and spread along the keys */
-static hone_tensor of_rows(hone_tensor t, const chunk *c, int64_t kv)
+/* Half 0 or 1 of lse (2, H, N) as (K, group, rows, 1), and spread along the keys */
+static hone_tensor of_rows(hone_tensor t, int64_t half, const chunk *c, int64_t kv)
 {
-    const int64_t n = t.shape[1];
+    const int64_t n = t.shape[2];
     const int64_t shape[4] = { kv, c->group, c->n, 1 }, stride[4] = { c->group * n, n, 1, 0 };
-    t.offset += (uint64_t)c->at * sizeof(float);
+    t.offset += (uint64_t)(half * t.shape[1] * n + c->at) * sizeof(float);
     return view_strided(t, shape, stride);
 }
 
@@ -123,8 +123,13 @@ hone_status compose_attention(ops *o, const hone_attention_args *a, hone_error *
         if (st)
             break;
         s = scratch_take(o, 0, kv, c.group, c.n, c.keys);
-        largest = scratch_take(o, 0, kv, c.group, c.n, 1);
-        sum = scratch_take(o, 0, kv, c.group, c.n, 1);
+        if (a->lse.buf) {
+            largest = of_rows(a->lse, 0, &c, kv);
+            sum = of_rows(a->lse, 1, &c, kv);
+        } else {
+            largest = scratch_take(o, 0, kv, c.group, c.n, 1);
+            sum = scratch_take(o, 0, kv, c.group, c.n, 1);
+        }
         first = along_rows(a->first_key, &c, s.shape);
         last = along_rows(a->last_key, &c, s.shape);
         THEN(ops_gemm(o, false, true, a->scale, queries(a->q, &c), keys_of(a->k, &c, c.group), 0, s,
@@ -139,9 +144,6 @@ hone_status compose_attention(ops *o, const hone_attention_args *a, hone_error *
             err));
         THEN(
             ops_gemm(o, false, false, 1, s, keys_of(a->v, &c, c.group), 0, queries(a->o, &c), err));
-        if (a->lse.buf)
-            THEN(run_program(o, PROGRAM_ATTN_LSE,
-                             (hone_tensor[]){ of_rows(a->lse, &c, kv), largest, sum }, NULL, err));
     }
     return st;
 }
@@ -181,9 +183,11 @@ hone_status compose_attention_bwd(ops *o, const hone_attention_args *a, hone_err
         last = along_rows(a->last_key, &c, p.shape);
         THEN(ops_gemm(o, false, true, a->scale, queries(a->q, &c), keys_of(a->k, &c, c.group), 0, p,
                       err));
-        THEN(run_program(o, PROGRAM_ATTN_P_LSE,
-                         (hone_tensor[]){ p, first, last, spread(of_rows(a->lse, &c, kv), c.keys) },
-                         params, err));
+        THEN(
+            run_program(o, PROGRAM_ATTN_P,
+                        (hone_tensor[]){ p, first, last, spread(of_rows(a->lse, 0, &c, kv), c.keys),
+                                         spread(of_rows(a->lse, 1, &c, kv), c.keys) },
+                        params, err));
         THEN(ops_gemm(o, false, true, 1, queries(a->d_o, &c), keys_of(a->v, &c, c.group), 0, dp,
                       err));
         THEN(run_reduce(o, PROGRAM_PRODUCT, HONE_REDUCE_SUM, false, delta,

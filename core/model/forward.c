@@ -150,7 +150,7 @@ hone_attention_args attention_args(model *m, const pass *p, int64_t l)
         k = cache_rows(m, l, 0, 0, p->past + p->n);
         v = cache_rows(m, l, 1, 0, p->past + p->n);
     }
-    const int64_t lse_shape[2] = { m->c.heads, p->n };
+    const int64_t lse_shape[3] = { 2, m->c.heads, p->n };
     hone_attention_args args = { .window =
                                      m->c.windowed && m->c.windowed[l] ? (int32_t)m->c.window : 0,
                                  .scale = (float)(1 / sqrt((double)d)),
@@ -166,7 +166,7 @@ hone_attention_args attention_args(model *m, const pass *p, int64_t l)
                                  .last_key = p->last_key,
                                  .o = arena_heads(m, b->o, p->n, m->c.heads) };
     if (m->train)
-        args.lse = hone_tensor_dense(m->buf, b->lse, HONE_F32, 2, lse_shape);
+        args.lse = hone_tensor_dense(m->buf, b->lse, HONE_F32, 3, lse_shape);
     return args;
 }
 

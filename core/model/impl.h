@@ -52,7 +52,7 @@ typedef struct block_slots {
     slot rstd1;          /* (N)                                         */
     slot q, k, v;        /* (N, Q), (N, K), (N, K); rotated unless qk_norm */
     slot rstd_q, rstd_k; /* (N * H), (N * K): qk_norm                 */
-    slot o, lse;         /* (N, Q), (H, N)                              */
+    slot o, lse;         /* (N, Q), (2, H, N)                           */
     slot mid;            /* (N, C) after attention                      */
     slot rstd2;          /* (N)                                         */
     slot gate, up;       /* (N, F); the backward pass overwrites them   */

@@ -156,7 +156,7 @@ static hone_status measure_products(bench *b, const backend *from, const float *
 
 static hone_status measure_attention(bench *b, speed *out, hone_error *err)
 {
-    const int64_t shape[3] = { TOKENS, HEADS, HEAD_DIM }, lse[2] = { HEADS, TOKENS };
+    const int64_t shape[3] = { TOKENS, HEADS, HEAD_DIM }, lse[3] = { 2, HEADS, TOKENS };
     const uint64_t each = TOKENS * HEADS * HEAD_DIM * sizeof(float);
     /* causal: half of the pairs, a product each for scores and sums */
     const double flop = 2.0 * TOKENS * TOKENS * HEADS * HEAD_DIM;
@@ -183,7 +183,7 @@ static hone_status measure_attention(bench *b, speed *out, hone_error *err)
         .dq = t[5],
         .dk = t[6],
         .dv = t[7],
-        .lse = hone_tensor_dense(b->buf, 8 * each, HONE_F32, 2, lse),
+        .lse = hone_tensor_dense(b->buf, 8 * each, HONE_F32, 3, lse),
         .cu_q = hone_tensor_1d(b->buf, 9 * each, HONE_I32, 2),
         .cu_k = hone_tensor_1d(b->buf, 9 * each, HONE_I32, 2),
         .first_key = hone_tensor_1d(b->buf, 9 * each + 8, HONE_I32, TOKENS),

@@ -29,8 +29,6 @@ typedef enum ops_program {
     PROGRAM_ATTN_MASKED, /* score where seen, else -inf                      */
     PROGRAM_ATTN_EXP,    /* exp(score - largest) where seen, else 0          */
     PROGRAM_ATTN_P,      /* that / sum                                       */
-    PROGRAM_ATTN_LSE,    /* largest + log sum                                */
-    PROGRAM_ATTN_P_LSE,  /* exp(score - lse) where seen, else 0              */
     PROGRAM_PRODUCT,     /* a b, for sums                                    */
     PROGRAM_ATTN_DS,     /* p (dp - delta)                                   */
     PROGRAM_LOSS_EXP,    /* exp(logit - largest)                             */

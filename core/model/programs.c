@@ -122,16 +122,6 @@ static const hone_ew_insn attn_p[] = {
     ATTN_EXP, HONE_EW0I(LOAD, 20, 4), HONE_EW2(DIV, 21, 19, 20),
     HONE_EW3(SEL, 22, 8, 21, 18), HONE_EW_ST(0, 22),
 };
-/* 0: lse, 1: largest, 2: sum */
-static const hone_ew_insn attn_lse[] = {
-    HONE_EW0I(LOAD, 0, 1), HONE_EW0I(LOAD, 1, 2), HONE_EW0C(2, -3e38f), HONE_EW2(MAX, 3, 0, 2),
-    HONE_EW1(LOG, 4, 1), HONE_EW2(ADD, 5, 3, 4), HONE_EW_ST(0, 5),
-};
-/* 3: lse */
-static const hone_ew_insn attn_p_lse[] = {
-    SEEN, HONE_EW0I(LOAD, 13, 3), HONE_EW2(SUB, 14, 0, 13), HONE_EW1(EXP, 15, 14),
-    HONE_EW0C(16, 0), HONE_EW3(SEL, 17, 8, 15, 16), HONE_EW_ST(0, 17),
-};
 /* 0: dp, 1: p, 2: delta */
 static const hone_ew_insn attn_ds[] = {
     HONE_EW0I(LOAD, 0, 0), HONE_EW0I(LOAD, 1, 1), HONE_EW0I(LOAD, 2, 2),
@@ -190,8 +180,6 @@ static const hone_ew_program programs[N_PROGRAMS] = {
     ROW(ATTN_MASKED, attn_masked, 15, 3, 2),
     ROW(ATTN_EXP, attn_exp, 20, 4, 2),
     ROW(ATTN_P, attn_p, 23, 5, 2),
-    ROW(ATTN_LSE, attn_lse, 6, 3, 0),
-    ROW(ATTN_P_LSE, attn_p_lse, 18, 4, 2),
     ROW(PRODUCT, product, 3, 2, 0),
     ROW(ATTN_DS, attn_ds, 5, 3, 0),
     ROW(LOSS_EXP, loss_exp, 4, 2, 0),

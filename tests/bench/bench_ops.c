@@ -254,7 +254,7 @@ static hone_attention_args attention_of(const row_views *t)
                                   .cu_q = t->cu,
                                   .cu_k = t->cu,
                                   .o = view_heads(t->o, HEADS, HEAD),
-                                  .lse = t->lse };
+                                  .lse = view_heads(t->lse, HEADS, ROWS) };
 }
 
 static void run_attention(bench *b, const row_views *t)
@@ -311,7 +311,7 @@ static void bench_rows(bench *b)
                      .k = matrix(b, ROWS, CHANNELS),
                      .v = matrix(b, ROWS, CHANNELS),
                      .o = matrix(b, ROWS, CHANNELS),
-                     .lse = matrix(b, HEADS, ROWS),
+                     .lse = matrix(b, 2, HEADS * ROWS),
                      .gate = matrix(b, ROWS, WIDTH),
                      .up = matrix(b, ROWS, WIDTH),
                      .f = matrix(b, ROWS, WIDTH),

@@ -31,7 +31,8 @@ static bool sees(const shape *p, int64_t i, int64_t *lo, int64_t *hi)
     return false;
 }
 
-/* terms: the largest sum of |q k| of a row's scores, which their rounding is a share of. */
+/* lse: (2, H, N) as in hone/device.h.
+ * terms: the largest sum of |q k| of a row's scores, which their rounding is a share of. */
 static void plain(const shape *p, const double *q, const double *k, const double *v, double *o,
                   double *lse, double *terms)
 {
@@ -65,7 +66,9 @@ static void plain(const shape *p, const double *q, const double *k, const double
                 for (int64_t c = 0; c < p->d; c++)
                     to[c] += e[j] / sum * v[(j * p->kv + g) * p->d + c];
             if (lse)
-                lse[h * p->n + i] = any ? most + log(sum) : -HUGE_VAL;
+                lse[h * p->n + i] = any ? most : -HUGE_VAL;
+            if (lse)
+                lse[(p->heads + h) * p->n + i] = sum;
             if (terms)
                 terms[h * p->n + i] = largest;
         }
@@ -116,7 +119,7 @@ static hone_attention_args args_for(rig *r, side *s, const shape *p, const float
                                     const float *v, int64_t gap, bool want_lse)
 {
     const int64_t qs[3] = { p->n, p->heads, p->d }, ks[3] = { p->m, p->kv, p->d };
-    const int64_t ls[2] = { p->heads, p->n };
+    const int64_t ls[3] = { 2, p->heads, p->n };
     int32_t *first = calloc((size_t)p->n + 1, 4), *last = calloc((size_t)p->n + 1, 4);
     hone_attention_args a = { .window = p->window,
                               .scale = p->scale,
@@ -140,7 +143,7 @@ static hone_attention_args args_for(rig *r, side *s, const shape *p, const float
     a.last_key = put_ints(r, s, p->n, last);
     a.o = put(r, s, 3, qs, gap / 2, NULL);
     if (want_lse)
-        a.lse = put(r, s, 2, ls, 0, NULL);
+        a.lse = put(r, s, 3, ls, 0, NULL);
     free(first);
     free(last);
     return a;
@@ -165,7 +168,7 @@ static void attention_case(rig *r, const shape *p, double size, int64_t gap, boo
     float *q = normals(r, nq, size), *k = normals(r, nk, size), *v = normals(r, nk, 1);
     float *d_o = normals(r, nq, 1), *grad[N_SIDES][3] = { { 0 } };
     double *wq = widened(q, nq), *wk = widened(k, nk), *wv = widened(v, nk);
-    double *o = calloc((size_t)nq + 1, 8), *lse = calloc((size_t)(p->heads * p->n) + 1, 8);
+    double *o = calloc((size_t)nq + 1, 8), *lse = calloc((size_t)(2 * p->heads * p->n) + 1, 8);
     double *terms = calloc((size_t)(p->heads * p->n) + 1, 8);
     static const char *const names[3] = { "dq", "dk", "dv" };
     plain(p, wq, wk, wv, o, lse, terms);
@@ -183,13 +186,19 @@ static void attention_case(rig *r, const shape *p, double size, int64_t gap, boo
         free(got);
         if (a.lse.buf) {
             got = get(r, s, a.lse);
-            for (int64_t h = 0; h < p->heads * p->n; h++)
-                if (!(fabs((double)got[h] - lse[h]) <=
-                      1e-5 * (1 + fabs(lse[h])) + 1e-6 * terms[h]) &&
-                    (double)got[h] != lse[h]) {
-                    fail(r, "lse[%lld] is %g, expected %g", (long long)h, (double)got[h], lse[h]);
+            for (int64_t h = 0; h < p->heads * p->n; h++) {
+                const double *sum = lse + p->heads * p->n;
+                const float *got_sum = got + p->heads * p->n;
+                const double off = 1e-5 * (1 + fabs(lse[h])) + 1e-6 * terms[h];
+                const bool none = isinf(lse[h]); /* in no sequence */
+                if (none ? (double)got[h] != lse[h] || got_sum[h] != 0
+                         : !(fabs((double)got[h] - lse[h]) <= off) ||
+                               !(fabs(log((double)got_sum[h]) - log(sum[h])) <= off)) {
+                    fail(r, "lse[%lld] is %g and %g, expected %g and %g", (long long)h,
+                         (double)got[h], (double)got_sum[h], lse[h], sum[h]);
                     break;
                 }
+            }
             free(got);
         }
         if (back) {
@@ -239,6 +248,90 @@ static void pack(shape *p, const int64_t *q, const int64_t *k, int64_t sequences
     }
     p->n = p->cu_q[sequences] + tail;
     p->m = p->cu_k[sequences] + tail;
+}
+
+/* Gradients as formulas, in double precision. g: dq, dk, dv, zeroed. */
+static void plain_back(const shape *p, const double *q, const double *k, const double *v,
+                       const float *d_o, double *const g[3])
+{
+    double *e = calloc((size_t)p->m + 1, sizeof *e), *dp = calloc((size_t)p->m + 1, sizeof *dp);
+    for (int64_t i = 0; i < p->n; i++)
+        for (int64_t h = 0; h < p->heads; h++) {
+            const int64_t at = (i * p->heads + h) * p->d, group = h / (p->heads / p->kv);
+            double most = -HUGE_VAL, sum = 0, delta = 0;
+            int64_t lo = 0, hi = -1;
+            (void)sees(p, i, &lo, &hi);
+            for (int64_t j = lo; j <= hi; j++) {
+                const int64_t to = (j * p->kv + group) * p->d;
+                e[j] = dp[j] = 0;
+                for (int64_t c = 0; c < p->d; c++) {
+                    e[j] += q[at + c] * k[to + c] * (double)p->scale;
+                    dp[j] += (double)d_o[at + c] * v[to + c];
+                }
+                most = e[j] > most ? e[j] : most;
+            }
+            for (int64_t j = lo; j <= hi; j++)
+                sum += exp(e[j] - most);
+            for (int64_t j = lo; j <= hi; j++) {
+                e[j] = exp(e[j] - most) / sum;
+                delta += e[j] * dp[j];
+            }
+            for (int64_t j = lo; j <= hi; j++) {
+                const int64_t to = (j * p->kv + group) * p->d;
+                const double ds = e[j] * (dp[j] - delta) * (double)p->scale;
+                for (int64_t c = 0; c < p->d; c++) {
+                    g[0][at + c] += ds * k[to + c];
+                    g[1][to + c] += ds * q[at + c];
+                    g[2][to + c] += e[j] * (double)d_o[at + c];
+                }
+            }
+        }
+    free(e);
+    free(dp);
+}
+
+/* Scores that float32 holds exactly, all of them about `about`: whatever the gradients are off
+ * by comes from the softmax alone. */
+static void large_scores(rig *r, float about)
+{
+    shape p = { .heads = 4, .kv = 2, .d = 64, .scale = 0.125f };
+    const int64_t len[2] = { 70, 150 };
+    static const char *const names[3] = { "dq", "dk", "dv" };
+    int64_t nq, nk;
+    pack(&p, len, len, 2, 0);
+    nq = p.n * p.heads * p.d;
+    nk = p.m * p.kv * p.d;
+    float *q = normals(r, nq, 1), *k = normals(r, nk, 1), *v = normals(r, nk, 1);
+    float *d_o = normals(r, nq, 1);
+    for (int64_t i = 0; i < nq; i++) /* quarters: products are sixteenths */
+        q[i] = i % p.d ? roundf(q[i] * 4) / 4 : about / p.scale;
+    for (int64_t i = 0; i < nk; i++)
+        k[i] = i % p.d ? roundf(k[i] * 4) / 4 : 1;
+    double *wq = widened(q, nq), *wk = widened(k, nk), *wv = widened(v, nk);
+    double *const want[3] = { calloc((size_t)nq, 8), calloc((size_t)nk, 8), calloc((size_t)nk, 8) };
+    plain_back(&p, wq, wk, wv, d_o, want);
+    for (int i = 0; i < N_SIDES; i++) {
+        side *s = &r->side[i];
+        const int64_t qs[3] = { p.n, p.heads, p.d }, ks[3] = { p.m, p.kv, p.d };
+        hone_error err = { 0 };
+        hone_attention_args a = args_for(r, s, &p, q, k, v, 0, true);
+        what(r, "attention with scores about %g, %s", (double)about, i ? "composed" : "fused");
+        (void)good(r, ops_attention(s->o, a, &err), &err);
+        a.d_o = put(r, s, 3, qs, 0, d_o);
+        a.dq = put(r, s, 3, qs, 0, NULL);
+        a.dk = put(r, s, 3, ks, 0, NULL);
+        a.dv = put(r, s, 3, ks, 0, NULL);
+        (void)good(r, ops_attention_bwd(s->o, a, &err), &err);
+        for (int j = 0; j < 3; j++) {
+            float *got = get(r, s, j == 0 ? a.dq : j == 1 ? a.dk : a.dv);
+            near_norm(r, names[j], got, want[j], j ? nk : nq, 1e-6);
+            free(got);
+        }
+        drop_all(s);
+    }
+    for (int j = 0; j < 3; j++)
+        free(want[j]);
+    free(q), free(k), free(v), free(d_o), free(wq), free(wk), free(wv);
 }
 
 static void random_heads(rig *r, shape *p)
@@ -374,6 +467,8 @@ static void refused(rig *r)
 void check_attention(rig *r)
 {
     packed(r);
+    large_scores(r, 100);
+    large_scores(r, 1000);
     with_cache(r);
     nan_stays(r);
     refused(r);

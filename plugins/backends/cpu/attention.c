@@ -38,7 +38,7 @@ hone_status attention_init(attention *a, hone_queue *q, const hone_attention_arg
 {
     const int64_t n = args->q.shape[0], heads = args->q.shape[1], d = args->q.shape[2];
     const int64_t m = args->k.shape[0], kv = args->k.shape[1];
-    const int64_t nhd[3] = { n, heads, d }, mkd[3] = { m, kv, d }, hn[2] = { heads, n };
+    const int64_t nhd[3] = { n, heads, d }, mkd[3] = { m, kv, d }, hn[3] = { 2, heads, n };
     const int64_t cu[1] = { (int64_t)args->n_sequences + 1 };
     cpu_view cu_q, cu_k;
     const struct {
@@ -53,7 +53,7 @@ hone_status attention_init(attention *a, hone_queue *q, const hone_attention_arg
         { &args->k, "attention: k", HONE_F32, CPU_ROWS, 3, mkd, &a->kk, true },
         { &args->v, "attention: v", HONE_F32, CPU_ROWS, 3, mkd, &a->v, true },
         { &args->o, "attention: o", HONE_F32, CPU_ROWS, 3, nhd, &a->o, true },
-        { &args->lse, "attention: lse", HONE_F32, back ? CPU_DENSE : CPU_OPTIONAL, 2, hn, &a->lse,
+        { &args->lse, "attention: lse", HONE_F32, back ? CPU_DENSE : CPU_OPTIONAL, 3, hn, &a->lse,
           true },
         { &args->cu_q, "attention: cu_q", HONE_I32, CPU_DENSE, 1, cu, &cu_q, true },
         { &args->cu_k, "attention: cu_k", HONE_I32, CPU_DENSE, 1, cu, &cu_k, true },
@@ -186,8 +186,11 @@ static void forward_tile(const attention *a, const attention_tile *t, forward_ar
     for (int64_t i = 0; i < t->n; i++) {
         a->k->rows->scale(attention_row(&a->o, t->query + i, t->head, a->d), o + i * a->wide,
                           1 / w->sum[i], a->d);
-        if (a->lse.p)
-            ((float *)a->lse.p)[t->head * a->n + t->query + i] = w->largest[i] + logf(w->sum[i]);
+        if (a->lse.p) {
+            float *lse = (float *)a->lse.p + t->head * a->n + t->query + i;
+            lse[0] = w->largest[i];
+            lse[a->heads * a->n] = w->sum[i];
+        }
     }
 }
 
@@ -210,8 +213,11 @@ static void forward_outside(const attention *a)
         if (i >= a->n)
             break;
         memset(attention_row(&a->o, i, 0, a->d), 0, (size_t)(a->heads * a->d) * sizeof(float));
-        for (int64_t h = 0; a->lse.p && h < a->heads; h++)
-            ((float *)a->lse.p)[h * a->n + i] = -INFINITY;
+        for (int64_t h = 0; a->lse.p && h < a->heads; h++) {
+            float *lse = (float *)a->lse.p + h * a->n + i;
+            lse[0] = -INFINITY;
+            lse[a->heads * a->n] = 0;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /*
  * attention_bwd.c - causal attention over packed sequences, backward.
  *
- *   P = exp(scale S - lse), dV = P^T dO, dP = dO V^T,
+ *   P = exp(scale S - largest) / sum, dV = P^T dO, dP = dO V^T,
  *   dS = scale P (dP - delta), delta_i = dO_i . O_i, dQ = dS K, dK = dS^T Q
  *
  * An item is (sequence, key/value head) with all the query heads of its group: what
@@ -17,8 +17,8 @@
 
 typedef struct back_area {
     float p[TILE_K * TILE_Q], dp[TILE_K * TILE_Q];
-    float lse[TILE_Q], delta[TILE_Q];
-    float rest[]; /* back_parts */
+    float largest[TILE_Q], share[TILE_Q], delta[TILE_Q]; /* share: 1 / sum */
+    float rest[];                                        /* back_parts */
 } back_area;
 
 /* Behind the struct, in floats: q, d_o (d, TILE_Q) transposed; dq (TILE_Q, wide);
@@ -66,7 +66,8 @@ static void back_tile(const attention *a, const attention_tile *t, back_area *w,
     float *qt = w->rest, *dot = qt + a->d * TILE_Q, *dq = dot + a->d * TILE_Q;
     float *pad_q = dq + TILE_Q * a->wide, *pad_do = pad_q + TILE_Q * a->wide;
     float *pad_k = pad_do + TILE_Q * a->wide;
-    const float *lse = (const float *)a->lse.p + t->head * a->n + t->query;
+    const float *largest = (const float *)a->lse.p + t->head * a->n + t->query;
+    const float *sum = largest + a->heads * a->n;
     const float *q, *d_o;
     int64_t lo, hi, q_row, d_o_row;
     k->transpose(qt, t->lanes, attention_row(&a->q, t->query, t->head, a->d), a->q.row, t->n, a->d);
@@ -76,7 +77,8 @@ static void back_tile(const attention *a, const attention_tile *t, back_area *w,
     d_o = attention_pad(a, &a->d_o, t->query, t->head, t->n, pad_do, &d_o_row);
     for (int64_t i = 0; i < t->lanes; i++) {
         const bool real = i < t->n; /* lanes beyond give p = exp(-inf) = 0 */
-        w->lse[i] = real ? lse[i] : INFINITY;
+        w->largest[i] = real ? largest[i] : INFINITY;
+        w->share[i] = real ? 1 / sum[i] : 0;
         w->delta[i] =
             real ? a->k->rows->dot(attention_row(&a->o, t->query + i, t->head, a->d),
                                    attention_row(&a->d_o, t->query + i, t->head, a->d), a->d)
@@ -92,7 +94,7 @@ static void back_tile(const attention *a, const attention_tile *t, back_area *w,
         k->multiply(w->dp, TILE_Q, value, a->v.row, 1, dot, TILE_Q, keys, t->lanes, a->d, 0);
         if (j + keys > t->position + 1 || (a->window && j + a->window < t->position + t->n))
             attention_mask(a, t, w->p, j, keys);
-        k->softmax_back(w->p, w->dp, keys, t->lanes, a->scale, w->lse, w->delta);
+        k->softmax_back(w->p, w->dp, keys, t->lanes, a->scale, w->largest, w->share, w->delta);
         k->multiply(dv + j * a->wide, a->wide, w->p, TILE_Q, 1, d_o, d_o_row, keys, a->wide, t->n,
                     1);
         k->multiply(dk + j * a->wide, a->wide, w->dp, TILE_Q, 1, q, q_row, keys, a->wide, t->n, 1);

@@ -122,12 +122,12 @@ static void softmax_step(float *s, int64_t keys, int64_t n, float scale, float *
 }
 
 static void softmax_back(float *p, float *dp, int64_t keys, int64_t n, float scale,
-                         const float *lse, const float *delta)
+                         const float *largest, const float *share, const float *delta)
 {
     for (int64_t j = 0; j < keys; j++)
         for (int64_t v = 0; v < n; v += LANES) {
             float *at = p + j * TILE_Q + v, *d = dp + j * TILE_Q + v;
-            const vf e = vexp(vload(at) * scale - vload(lse + v));
+            const vf e = vexp(vload(at) * scale - vload(largest + v)) * vload(share + v);
             vstore(at, e);
             vstore(d, e * (vload(d) - vload(delta + v)) * scale);
         }

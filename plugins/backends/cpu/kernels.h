@@ -92,9 +92,9 @@ typedef struct cpu_tile {
      * by shrink. Rows of s are TILE_Q apart, n is a multiple of TILE_N. */
     void (*softmax_step)(float *s, int64_t keys, int64_t n, float scale, float *largest, float *sum,
                          float *shrink);
-    /* p = exp(scale p - lse), dp = scale p (dp - delta), both (keys, n) */
+    /* p = exp(scale p - largest) share, dp = scale p (dp - delta), both (keys, n) */
     void (*softmax_back)(float *p, float *dp, int64_t keys, int64_t n, float scale,
-                         const float *lse, const float *delta);
+                         const float *largest, const float *share, const float *delta);
     /* d (cols, n) = s (rows, cols) transposed, 0 in columns from rows on */
     void (*transpose)(float *d, int64_t n, const float *s, int64_t s_row, int64_t rows,
                       int64_t cols);

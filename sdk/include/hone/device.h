@@ -144,10 +144,12 @@ typedef struct hone_rope_args {
  * matrix (Dao 2023):
  *   o_i = sum_j softmax_j(scale q_i.k_j) v_j,  j in the same sequence, j <= i,
  *   and i - j < window when window > 0.
- * lse (H, N) = log sum exp of the scaled scores of each row, kept for the backward.
+ * lse (2, H, N) = of each row its largest scaled score, and the sum of exp(score - largest),
+ * kept for the backward: their log sum exp, in two numbers because one float32 would leave
+ * nothing of the sum where scores are large.
  * Sequence s has query rows [cu_q[s], cu_q[s+1]) and key rows [cu_k[s],
  * cu_k[s+1]); when a sequence has more keys than queries, the queries are its
- * last ones (decoding with a cache). Rows in no sequence give o = 0, lse = -inf
+ * last ones (decoding with a cache). Rows in no sequence give o = 0, lse = -inf and 0,
  * and gradients of 0.
  * first_key, last_key (N) say the same per query row, for compositions: row i
  * attends to key rows first_key[i]..last_key[i] (window not counted; last below
