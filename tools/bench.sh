@@ -4,10 +4,11 @@
 #   lora        a LoRA step at about 10 M and 100 M parameters
 #   ops         matrix products and other ops as shares of this machine's own ceilings
 #   tokenizer   MB/s of encoding on one core, by tokenizers of three families
+#   data        recipes: keywords, chunks by tokens; alone or beside rake-nltk, LangChain
 #   cpu         ops and lora: what the cpu device is judged by
 #
-# --peers also runs PyTorch + PEFT (lora) and Hugging Face tokenizers (tokenizer) on the same
-# inputs, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
+# --peers also runs PyTorch + PEFT (lora), Hugging Face tokenizers (tokenizer), rake-nltk and LangChain's
+# splitter (data) on the same inputs, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
 set -eu
 cd "$(dirname "$0")/.."
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}" # as hone itself sets it
@@ -17,7 +18,7 @@ find_peers() {
     venv=${HONE_PEERS:-.venv-peers}
     [ -x "$venv/bin/python" ] || {
         python3 -m venv "$venv"
-        "$venv/bin/pip" install -q torch transformers peft numpy tokenizers
+        "$venv/bin/pip" install -q torch transformers peft numpy tokenizers rake-nltk langchain-text-splitters
     }
     peers=$venv/bin/python
 }
@@ -69,13 +70,29 @@ bench_tokenizer() {
     done
 }
 
+bench_data() {
+    folder=$(mktemp -d /tmp/hone-bench-data-XXXXXX)
+    trap 'rm -rf "$folder"' EXIT
+    python3 -c "import pydoc_data.topics as t; print('\\n'.join(t.topics.values()))" >"$folder/prose"
+    tokenizer=tests/golden/tokenizers/llama3
+    echo "== recipes, one core, processor time: MB/s"
+    if [ -n "$peers" ]; then
+        "$peers" tools/bench/peer_recipes.py build/tests/bench/bench_recipes 3 $tokenizer -- "$folder/prose"
+        return
+    fi
+    printf 'keywords  '
+    echo the of and to a in is | build/tests/bench/bench_recipes rake "$folder/prose" 4096 5
+    printf 'chunks    '
+    build/tests/bench/bench_recipes chunk $tokenizer "$folder/prose" 256 5
+}
+
 parts=""
 for word in "$@"; do
     case "$word" in
     --peers) find_peers ;;
-    lora | ops | tokenizer) parts="$parts $word" ;;
+    lora | ops | tokenizer | data) parts="$parts $word" ;;
     cpu) parts="$parts ops lora" ;;
-    *) echo "bench: $word is no part: lora, ops, tokenizer, cpu, --peers" >&2; exit 2 ;;
+    *) echo "bench: $word is no part: lora, ops, tokenizer, data, cpu, --peers" >&2; exit 2 ;;
     esac
 done
-for part in ${parts:-ops lora tokenizer}; do "bench_$part"; done
+for part in ${parts:-ops lora tokenizer data}; do "bench_$part"; done

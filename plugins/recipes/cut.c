@@ -32,25 +32,6 @@ static uint64_t next_char(const hone_str t, uint64_t at)
     return at;
 }
 
-/* Does t[0..at) end with one of the full stops that no space follows? */
-static bool wide_stop(hone_str t, uint64_t at)
-{
-    static const char *const stops[] = { "\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f" };
-    for (size_t i = 0; at >= 3 && i < sizeof stops / sizeof *stops; i++)
-        if (memcmp(t.p + at - 3, stops[i], 3) == 0)
-            return true;
-    return false;
-}
-
-/* t[at] is white space, t[at + 1] is not: does a sentence end before it? */
-static bool sentence_ends(hone_str t, uint64_t at)
-{
-    const char next = t.p[at + 1];
-    while (at && (is_space(t.p[at - 1]) || strchr(")]\"'*_", t.p[at - 1])))
-        at--;
-    return at && strchr(".!?", t.p[at - 1]) && !(next >= 'a' && next <= 'z');
-}
-
 /* What a cut before t[at] is worth; 0 < at < t.n. */
 static int cut_rank(hone_str t, uint64_t at, bool lines)
 {
@@ -60,14 +41,14 @@ static int cut_rank(hone_str t, uint64_t at, bool lines)
             return at > 1 && t.p[at - 2] == '\n' ? CUT_BLANK : CUT_SENTENCE;
         return is_space(c) && !is_space(before) ? CUT_WORD : CUT_NONE;
     }
-    if (wide_stop(t, at))
+    if (!is_space(c) && before == '\n' && at > 1 && t.p[at - 2] == '\n')
+        return CUT_BLANK;
+    if (((unsigned char)before >= 0x80 || is_space(before)) && sentence_ends(t, at))
         return CUT_SENTENCE;
+    if (sentence_pauses(t, at))
+        return CUT_WORD;
     if (is_space(c) || !is_space(before))
         return CUT_NONE;
-    if (before == '\n' && at > 1 && t.p[at - 2] == '\n')
-        return CUT_BLANK;
-    if (sentence_ends(t, at - 1))
-        return CUT_SENTENCE;
     return before == '\n' ? CUT_LINE : CUT_WORD;
 }
 

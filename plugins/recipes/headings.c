@@ -8,15 +8,13 @@
  * title, or the document's name without folder and extension when it has none.
  *
  * A heading is reported as lost when neither it nor a heading below it that names it has text. A
- * "heading" of more than MAX_HEADING bytes is a reader's mistake, taken as a paragraph; a
+ * "heading" of more than SPLIT_MAX_HEADING bytes is a reader's mistake, taken as a paragraph; a
  * title of that size is none.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "question.h"
 #include "split.h"
-
-#define MAX_HEADING 512
-#define MAX_LEVEL 6
 
 #define PATH_AUTO 0
 #define PATH_FULL 1
@@ -53,7 +51,7 @@ typedef struct recipe {
     int64_t path;
     splitter splitter;
     hone_text text; /* the question */
-    heading stack[MAX_LEVEL];
+    heading stack[SPLIT_LEVELS];
     uint32_t n_stack;
 } recipe;
 
@@ -78,34 +76,12 @@ static void headings_destroy(void *p)
     self->host->free(self->host, self);
 }
 
-static hone_status check_question(const char *question, hone_error *err)
-{
-    int n = 0;
-    for (const char *p = question; *p; p++) {
-        if (*p != '%')
-            continue;
-        p++;
-        if (*p != 's' && *p != '%')
-            return hone_fail(err, HONE_ERR_ARG,
-                             "headings: question \"%s\": %% is followed by %s%.1s; only %%s (the "
-                             "headings) and %%%% (a percent sign) are known",
-                             question, *p ? "" : "the end", p);
-        n += *p == 's';
-    }
-    if (n == 0)
-        return hone_fail(err, HONE_ERR_ARG,
-                         "headings: question \"%s\" has no %%s: every question would be the same; "
-                         "put %%s where the headings go",
-                         question);
-    return HONE_OK;
-}
-
 static hone_status headings_create(const hone_host *host, const void *cfg, void **out,
                                    hone_error *err)
 {
     const config *c = cfg;
     recipe *self = NULL;
-    hone_status st = check_question(c->question, err);
+    hone_status st = question_check("headings", c->question, "headings", err);
     if (st != HONE_OK)
         return st;
     self = host->alloc(host, sizeof *self, _Alignof(recipe), "headings");
@@ -182,7 +158,7 @@ static void put_subject(const section *s, const hone_document *document)
     const recipe *self = s->self;
     hone_text *out = &s->self->text;
     hone_str title = trim(document->title);
-    if (title.n > MAX_HEADING)
+    if (title.n > SPLIT_MAX_HEADING)
         title.n = 0;
     if (!self->n_stack && !title.n)
         title = trim(stem(document->name));
@@ -267,8 +243,8 @@ static void pop(recipe *self, uint32_t level, const hone_sample_sink *sink)
 
 static bool is_heading(const hone_block *b)
 {
-    return b->kind == HONE_BLOCK_HEADING && b->level >= 1 && b->level <= MAX_LEVEL &&
-           b->text.n <= MAX_HEADING && trim(b->text).n > 0;
+    return b->kind == HONE_BLOCK_HEADING && b->level >= 1 && b->level <= SPLIT_LEVELS &&
+           b->text.n <= SPLIT_MAX_HEADING && trim(b->text).n > 0;
 }
 
 static hone_status headings_process(void *p, const hone_document *document,

@@ -10,18 +10,21 @@
 #include "split.h"
 
 typedef struct config {
-    int64_t tokens, characters, min_tokens;
+    int64_t tokens, characters, min_tokens, overlap_tokens;
     double overlap;
+    bool headings;
 } config;
 
 /* clang-format off */
 static const hone_option options[] = {
     HONE_ROW_I64(config, tokens, SPLIT_MIN_BUDGET, SPLIT_MAX_BUDGET, "256", "largest chunk, in tokens"),
     HONE_ROW_F64(config, overlap, 0, 0.5, "0.1", "share of a chunk that repeats the end of the chunk before"),
+    HONE_ROW_I64(config, overlap_tokens, 0, SPLIT_MAX_BUDGET, "0", "the same in tokens; 0: overlap says it"),
+    HONE_ROW_BOOL(config, headings, "false", "begin a chunk with the headings above it, which count"),
     HONE_ROW_I64(config, min_tokens, 1, SPLIT_MAX_BUDGET, "1",
                  "a smaller chunk, in tokens, is left out and reported"),
     HONE_ROW_I64(config, characters, 0, SPLIT_MAX_BUDGET, "0",
-                 "largest chunk, in characters instead of tokens (min_tokens too); 0: tokens"),
+                 "largest chunk, in characters instead of tokens (min_tokens, overlap_tokens too); 0: tokens"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -60,6 +63,13 @@ static hone_status raw_create(const hone_host *host, const void *cfg, void **out
                        "raw: min_tokens is %lld, more than the %llu of a whole chunk: nothing "
                        "would be left",
                        (long long)c->min_tokens, (unsigned long long)self->splitter.budget);
+    if (st == HONE_OK && 2 * (uint64_t)c->overlap_tokens > self->splitter.budget)
+        st = hone_fail(err, HONE_ERR_ARG,
+                       "raw: overlap_tokens is %lld, more than half of the %llu of a chunk",
+                       (long long)c->overlap_tokens, (unsigned long long)self->splitter.budget);
+    if (c->overlap_tokens)
+        self->splitter.overlap = (uint64_t)c->overlap_tokens;
+    self->splitter.path = c->headings;
     if (st != HONE_OK) {
         raw_destroy(self);
         return st;

@@ -8,11 +8,6 @@
 #define MAX_DEPTH 16 /* of list items that are indented further than their parents */
 #define MAX_LANG 32
 
-bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static void spaces(hone_text *out, uint64_t n)
 {
     while (n--)

@@ -16,7 +16,7 @@ hone_status splitter_init(splitter *s, const hone_host *host, const char *name, 
                           int64_t characters, double overlap, hone_error *err)
 {
     const hone_text text = { .host = host, .tag = name };
-    *s = (splitter){ .host = host, .name = name, .piece = text, .scratch = text };
+    *s = (splitter){ .host = host, .name = name, .piece = text, .scratch = text, .above = text };
     if (characters && characters < SPLIT_MIN_BUDGET)
         return hone_fail(err, HONE_ERR_ARG,
                          "%s: characters is %lld; expected 0 (off: tokens are counted) or at "
@@ -42,6 +42,7 @@ void splitter_finish(splitter *s)
 {
     hone_text_finish(&s->piece);
     hone_text_finish(&s->scratch);
+    hone_text_finish(&s->above);
     s->host->free(s->host, s->costs);
     s->costs = NULL;
     s->n_costs = 0;
@@ -131,15 +132,24 @@ static hone_status fill(splitter *s, place start, place fresh, uint64_t limit, p
     return HONE_OK;
 }
 
+static void render_piece(splitter *s, place a, place b)
+{
+    hone_text_clear(&s->piece);
+    hone_text_add(&s->piece, s->above.p, s->above.n);
+    render_range(s, a, b, &s->piece);
+    if (s->piece.n == s->above.n) /* white space alone */
+        hone_text_clear(&s->piece);
+}
+
 /* The end of the piece from `start` on, exactly within the budget, and its text in s->piece.
  * *start moves up to fresh when what is repeated leaves no room. */
 static hone_status find_end(splitter *s, place *start, place fresh, place *end, uint64_t *size,
                             hone_error *err)
 {
-    uint64_t limit = s->budget, sum = 0, n = 0, step = 1;
+    hone_status st = find_above(s, *start, err);
+    uint64_t budget = s->budget - s->above_size, limit = budget, sum = 0, n = 0, step = 1;
     place best = fresh, at;
-    hone_status st = HONE_OK;
-    for (int i = 0; i < MAX_TRIES; i++) {
+    for (int i = 0; i < MAX_TRIES && st == HONE_OK; i++) {
         st = fill(s, *start, fresh, limit, &at, &sum, err);
         if (st != HONE_OK)
             return st;
@@ -147,11 +157,11 @@ static hone_status find_end(splitter *s, place *start, place fresh, place *end, 
             if (!before(*start, fresh) || before(fresh, best))
                 break;
             *start = fresh;
-            limit = s->budget;
+            st = find_above(s, fresh, err);
+            limit = budget = s->budget - s->above_size;
             continue;
         }
-        hone_text_clear(&s->piece);
-        render_range(s, *start, at, &s->piece);
+        render_piece(s, *start, at);
         st = measure(s, &s->piece, &n, err);
         if (st != HONE_OK)
             return st;
@@ -166,20 +176,22 @@ static hone_status find_end(splitter *s, place *start, place fresh, place *end, 
             break;
         best = at;
         *size = n;
-        if (at.block == s->n_blocks || (s->budget - n) * 16 <= s->budget || sum <= n)
+        if (at.block == s->n_blocks || (s->budget - n) * 16 <= s->budget ||
+            sum + s->above_size <= n)
             break;
-        limit = s->budget + (sum - n);
+        limit = budget + (sum + s->above_size - n);
     }
-    if (!before(fresh, best)) { /* the first block's text alone: counted as it is */
+    if (st == HONE_OK && !before(fresh, best)) { /* the first block's text alone, as it is */
         *start = fresh;
+        hone_text_clear(&s->above);
+        s->above_size = 0;
         st = cut_forward(s, fresh.block, fresh.off, 0, s->budget, s->budget, &best.off, size, err);
         if (st == HONE_OK && best.off > fresh.off)
             best = settle(s, best);
     }
     *end = best;
     if (st == HONE_OK && before(fresh, best)) {
-        hone_text_clear(&s->piece);
-        render_range(s, *start, best, &s->piece);
+        render_piece(s, *start, best);
         st = hone_text_status(&s->piece, err);
     }
     return st;
@@ -272,6 +284,8 @@ hone_status splitter_run(splitter *s, const hone_block *blocks, uint64_t n_block
     s->blocks = blocks;
     s->n_blocks = n_blocks;
     s->n_bytes = s->n_units = 0;
+    s->n_stack = 0;
+    s->stack_at = 0;
     st = make_costs(s, err);
     fresh = start = settle(s, (place){ 0, 0 });
     while (st == HONE_OK && fresh.block < n_blocks) {

@@ -18,9 +18,12 @@
 
 #include "hone/recipe.h"
 #include "hone/text.h"
+#include "sentence.h"
 
 #define SPLIT_MIN_BUDGET 16
 #define SPLIT_MAX_BUDGET 1048576
+#define SPLIT_LEVELS 6        /* of headings */
+#define SPLIT_MAX_HEADING 512 /* bytes; a longer one is a reader's mistake, taken as a paragraph */
 
 /* A place in a document: before byte `off` of a block's text. */
 typedef struct place {
@@ -34,12 +37,18 @@ typedef struct splitter {
     uint64_t budget, overlap;                /* tokens or code points */
     uint64_t break_cost;                     /* of "\n\n" */
     bool fences;                             /* code gets them */
+    bool path; /* pieces begin with the headings above them, as far as these take half the budget */
 
     const hone_block *blocks; /* borrowed while splitting: n_blocks */
     uint64_t n_blocks;
-    uint64_t *costs;           /* owned; of whole blocks, COST_UNKNOWN until asked for */
-    uint64_t n_costs;          /* allocated */
-    hone_text piece, scratch;  /* rendered text */
+    uint64_t *costs;          /* owned; of whole blocks, COST_UNKNOWN until asked for */
+    uint64_t n_costs;         /* allocated */
+    hone_text piece, scratch; /* rendered text */
+    hone_text above;          /* the headings above the piece, rendered */
+    uint64_t above_size;
+    uint64_t stack[SPLIT_LEVELS]; /* blocks: the headings above stack_at, outermost first */
+    uint32_t n_stack;
+    uint64_t stack_at;         /* blocks that the stack has seen */
     uint64_t n_bytes, n_units; /* counted so far in this document: their ratio guides searches */
 } splitter;
 
@@ -75,7 +84,13 @@ void render_range(const splitter *s, place a, place b, hone_text *out);
 hone_status measure(splitter *s, const hone_text *t, uint64_t *size, hone_error *err);
 hone_status measure_slice(splitter *s, uint64_t k, uint64_t from, uint64_t to, uint64_t *size,
                           hone_error *err);
-bool is_space(char c); /* ASCII white space, control characters among it */
+
+/* --------------------------------------------------------------------- path.c */
+
+/* The headings above a piece that begins at `at` into s->above: what the piece itself begins with is
+ * not among them, and the outer ones are left out when all together take more than half the
+ * budget. Places come in ascending order. */
+hone_status find_above(splitter *s, place at, hone_error *err);
 
 /* --------------------------------------------------------------------- cut.c */
 

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "plugins/recipes/sentence.h"
 #include "recipe_counts.h"
 #include "recipe_rules.h"
 #include "test.h"
@@ -68,6 +69,97 @@ static void raw_cuts_at_sentences(void)
     CHECK_INT(m.samples.n, sizeof want / sizeof *want);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
         CHECK_STR(text_of(&m, i), want[i]);
+    made_finish(&m);
+}
+
+static void abbreviations_end_no_sentence(void)
+{
+    static const char *const texts[] = {
+        "Dr. Smith met J. F. Kay in the U.S. Army.| He left in 1990.| It cost 3.14 (see Fig. 3 and "
+        "No. 12).| The answer is no.| \"Why?\" she said.| \"Because.\"| So it is...| 12 of "
+        "them, e.g. these, vs. Those.| Plan I.| Then?!| *Yes.*| End",
+        "\xe4\xb8\xad\xe6\x96\x87\xe3\x80\x82|\xe3\x80\x8c\xe5\xaf\xb9"
+        "\xe3\x80\x82\xe3\x80\x8d|\xe5\xa5\xbd\xef\xbc\x81\xef\xbc\x81|\xe5\xb0\xbe",
+        "1. Open it.| 2. Close it.|\n3. Once more",
+        "Am 3. z.B. Ein Satz.| Noch einer.|\n\n|und \xc3\xb6 weiter ohne Punkt",
+        "no punctuation at all just words",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char plain[400];
+        size_t ends[40], n = 0, n_ends = 0, at = 0;
+        for (const char *c = texts[i]; *c; c++)
+            if (*c == '|')
+                ends[n_ends++] = n;
+            else
+                plain[n++] = *c;
+        for (size_t k = 0; k < n_ends; k++) { /* white space goes with what it follows */
+            while (is_space(plain[ends[k]]))
+                ends[k]++;
+        }
+        ends[n_ends++] = n;
+        for (size_t k = 0; k < n_ends; k++) {
+            if (k && ends[k] == ends[k - 1])
+                continue;
+            at = sentence_end((hone_str){ plain, n }, at);
+            CHECK_INT(at, ends[k]);
+        }
+        CHECK_INT(at, n);
+    }
+}
+
+static void raw_carries_the_headings_above(void)
+{
+    const char *const texts[] = { "Manual", "Start here with these words.",
+                                  "Then these other words.", "Next part",
+                                  "And the end of it is here." };
+    const char *const want[] = {
+        "# Manual\n\nStart here with these words.",
+        "# Manual\n\nThen these other words.",
+        "# Next part\n\nAnd the end of it is here.",
+    };
+    made m;
+    hone_error err = { 0 };
+    CHECK_OK(make(&m, "raw", "{\"characters\":44,\"overlap\":0,\"headings\":true}", "httht", texts,
+                  &err),
+             err);
+    CHECK_INT(m.samples.n, 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_STR(text_of(&m, i), want[i]);
+    made_finish(&m);
+    CHECK(make(&m, "raw", "{\"characters\":40,\"overlap_tokens\":30}", "t", texts, &err) ==
+          HONE_ERR_ARG);
+    CHECK_HAS(err.message, "overlap_tokens is 30");
+    made_finish(&m);
+}
+
+static void keywords_ask_for_a_chunk(void)
+{
+    const char *const texts[] = { "Pump test",
+                                  "The hydraulic pump is tested by the night shift. A "
+                                  "hydraulic pump without a test sheet stands still." };
+    const char *const nothing[] = { "Of the and to it." };
+    made m;
+    hone_error err = { 0 };
+    CHECK_OK(
+        make(&m, "keywords", "{\"count\":3,\"question\":\"About %s: 100%%\"}", "ht", texts, &err),
+        err);
+    CHECK_INT(m.samples.n, 1);
+    CHECK_INT(m.samples.p[0].n, 2);
+    CHECK_STR(m.samples.p[0].segments[0].text.p,
+              "About test sheet stands, pump test, night shift: 100%");
+    CHECK_HAS(text_of(&m, 0), "# Pump test\n\nThe hydraulic pump");
+    made_finish(&m);
+    CHECK_OK(make(&m, "keywords", NULL, "t", nothing, &err), err);
+    CHECK_INT(m.samples.n, 0);
+    CHECK_INT(m.samples.n_lost, 1);
+    CHECK_STR(m.samples.lost[0].why, "chunks without a keyword");
+    made_finish(&m);
+    CHECK(make(&m, "keywords", "{\"stop_words\":\"/nowhere/words\"}", "t", texts, &err) ==
+          HONE_ERR_IO);
+    CHECK_HAS(err.message, "/nowhere/words");
+    made_finish(&m);
+    CHECK(make(&m, "keywords", "{\"min_words\":3,\"max_words\":2}", "t", texts, &err) ==
+          HONE_ERR_ARG);
     made_finish(&m);
 }
 
@@ -389,6 +481,9 @@ int main(void)
     test_host_init(&host);
     host.has_tokenizer = true;
     RUN(raw_cuts_at_sentences);
+    RUN(abbreviations_end_no_sentence);
+    RUN(raw_carries_the_headings_above);
+    RUN(keywords_ask_for_a_chunk);
     RUN(raw_keeps_headings_with_text);
     RUN(code_is_kept);
     RUN(code_is_cut_at_lines);
