@@ -5,6 +5,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <unistd.h>
+
 #include "core/base/base.h"
 #include "plugins/recipes/rake.h"
 #include "plugins/recipes/stopwords.h"
@@ -96,7 +98,10 @@ int main(void)
 {
     json_t *root = NULL;
     hone_error err = { 0 };
+    const char *source = getenv("HONE_SOURCE_DIR");
     test_host_init(&host);
+    if (source && chdir(source) != 0)
+        return 1;
     if (json_read(&root, "tests/golden/rake/cases.json", &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
