@@ -145,10 +145,11 @@ hone_attention_args attention_args(model *m, const pass *p, int64_t l)
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t d = m->c.head_dim, kv = m->c.kv_heads, width = m->c.dim[DIM_K];
+    const int64_t rows = p->n_parts ? m->context : p->past + p->n;
     hone_tensor k = keys_out(m, p, l), v = arena_2d(m, b->v, p->n, width);
-    if (p->cached) {
-        k = cache_rows(m, l, 0, 0, p->past + p->n);
-        v = cache_rows(m, l, 1, 0, p->past + p->n);
+    if (p->cached || p->n_parts) {
+        k = cache_rows(m, l, 0, 0, rows);
+        v = cache_rows(m, l, 1, 0, rows);
     }
     const int64_t lse_shape[3] = { 2, m->c.heads, p->n };
     hone_attention_args args = { .window =
@@ -168,6 +169,24 @@ hone_attention_args attention_args(model *m, const pass *p, int64_t l)
     if (m->train)
         args.lse = hone_tensor_dense(m->buf, b->lse, HONE_F32, 3, lse_shape);
     return args;
+}
+
+/* Keys and values of parts to their rows of the cache. */
+static hone_status move_parts(model *m, const pass *p, int64_t l, hone_error *err)
+{
+    const hone_tensor k = keys_out(m, p, l);
+    const hone_tensor v = arena_2d(m, m->arena.block[l].v, p->n, m->c.dim[DIM_K]);
+    hone_status st = HONE_OK;
+    int64_t at = 0;
+    for (size_t i = 0; i < p->n_parts && st == HONE_OK; i++) {
+        const model_part *part = &p->parts[i];
+        const int64_t to = part->first + part->past;
+        st = ops_copy(m->o, cache_rows(m, l, 0, to, part->n), view_rows(k, at, part->n), err);
+        if (st == HONE_OK)
+            st = ops_copy(m->o, cache_rows(m, l, 1, to, part->n), view_rows(v, at, part->n), err);
+        at += part->n;
+    }
+    return st;
 }
 
 /* mid = x + attention(rmsnorm(x)) Wo^T */
@@ -193,6 +212,8 @@ static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tenso
         st = project(m, p, l, W_V, xn, v, false, err);
     if (st == HONE_OK)
         st = norm_and_rotate(m, p, l, err);
+    if (st == HONE_OK)
+        st = move_parts(m, p, l, err);
     if (st == HONE_OK)
         st = ops_attention(m->o, attention_args(m, p, l), err);
     if (st == HONE_OK && !same_place(x, mid))
@@ -327,19 +348,42 @@ hone_status forward_loss(model *m, const pass *p, bool train, float scale, bool 
     return st;
 }
 
-hone_status forward_logits(model *m, int64_t first, int64_t n, hone_error *err)
+hone_status forward_hidden(model *m, int64_t first, int64_t n, hone_error *err)
 {
     const arena *a = &m->arena;
     const int64_t channels = m->c.dim[DIM_C];
     const hone_tensor x = view_rows(arena_2d(m, a->last_x, first + n, channels), first, n);
-    const hone_tensor hn = arena_2d(m, a->hn, n, channels);
+    return norm_rows(m, weight_at(m, 0, W_NORM), x, arena_2d(m, a->hn, n, channels),
+                     arena_1d(m, a->rstd, n), err);
+}
+
+/* logits (n, V) = hn Whead^T */
+static hone_status head_logits(model *m, int64_t n, hone_error *err)
+{
+    const arena *a = &m->arena;
     weight *head = weight_head(m);
-    hone_status st = norm_rows(m, weight_at(m, 0, W_NORM), x, hn, arena_1d(m, a->rstd, n), err);
+    return ops_linear(m->o,
+                      (hone_linear_args){ .w = &head->w,
+                                          .x = arena_2d(m, a->hn, n, m->c.dim[DIM_C]),
+                                          .y = arena_2d(m, a->logits, n, m->c.dim[DIM_V]) },
+                      err);
+}
+
+hone_status forward_logits(model *m, int64_t first, int64_t n, hone_error *err)
+{
+    const hone_status st = forward_hidden(m, first, n, err);
+    return st == HONE_OK ? head_logits(m, n, err) : st;
+}
+
+hone_status forward_logits_of(model *m, const pass *p, int64_t n, hone_error *err)
+{
+    const arena *a = &m->arena;
+    const int64_t channels = m->c.dim[DIM_C];
+    const hone_tensor h = arena_2d(m, a->h, n, channels);
+    hone_status st =
+        ops_gather_rows(m->o, h, arena_2d(m, a->last_x, p->n, channels), p->learn_row, err);
     if (st == HONE_OK)
-        st = ops_linear(m->o,
-                        (hone_linear_args){ .w = &head->w,
-                                            .x = hn,
-                                            .y = arena_2d(m, a->logits, n, m->c.dim[DIM_V]) },
-                        err);
-    return st;
+        st = norm_rows(m, weight_at(m, 0, W_NORM), h, arena_2d(m, a->hn, n, channels),
+                       arena_1d(m, a->rstd, n), err);
+    return st == HONE_OK ? head_logits(m, n, err) : st;
 }

@@ -59,6 +59,36 @@ hone_status model_feed(model *m, const int32_t *ids, size_t n, float *logits, ho
     return st;
 }
 
+int64_t model_capacity(const model *m)
+{
+    return m->capacity;
+}
+
+int64_t model_context(const model *m)
+{
+    return m->context;
+}
+
+hone_status model_feed_parts(model *m, const model_part *parts, size_t n_parts, float *logits,
+                             hone_error *err)
+{
+    pass p;
+    if (!m->context || !n_parts)
+        return hone_fail(err, HONE_ERR_STATE, "%s",
+                         m->context ? "model: no parts to feed"
+                                    : "model: it was opened without a generation cache");
+    m->fed = 0;
+    hone_status st = pass_begin_parts(m, &p, parts, n_parts, err);
+    if (st == HONE_OK)
+        st = forward_blocks(m, &p, err);
+    if (st == HONE_OK && logits)
+        st = forward_logits_of(m, &p, (int64_t)n_parts, err);
+    if (st == HONE_OK && logits)
+        st = ops_download(m->o, logits, m->buf, m->arena.logits,
+                          (uint64_t)n_parts * (uint64_t)m->c.dim[DIM_V] * sizeof *logits, err);
+    return st;
+}
+
 static bool is_stop(int32_t id, const int32_t *stops, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -209,8 +209,10 @@ typedef struct pass {
     int64_t n_learned;
     uint32_t n_sequences;
     int64_t max_q, max_k;
-    int64_t past;  /* cached: keys before this pass */
-    bool cached;   /* keys and values live in the cache */
+    int64_t past;            /* cached: keys before this pass */
+    bool cached;             /* keys and values live in the cache */
+    const model_part *parts; /* borrowed, n_parts: they are moved there, each to its own rows */
+    size_t n_parts;
     bool dropout;  /* training */
     uint64_t draw; /* dropout's random numbers: differs for each micro-batch */
     hone_tensor ids, position, first_key, last_key, cu_q, cu_k, learn_row, target;
@@ -222,6 +224,10 @@ HONE_MUST_CHECK hone_status pass_begin(model *m, pass *p, const batch *b, hone_e
 HONE_MUST_CHECK hone_status pass_begin_cached(model *m, pass *p, const int32_t *ids, int64_t n,
                                               hone_error *err);
 
+/* The same for parts that continue rows of the cache; learn_row gets the last row of each. */
+HONE_MUST_CHECK hone_status pass_begin_parts(model *m, pass *p, const model_part *parts,
+                                             size_t n_parts, hone_error *err);
+
 /* All blocks; the result is at arena.last_x. */
 HONE_MUST_CHECK hone_status forward_blocks(model *m, const pass *p, hone_error *err);
 /* Loss over the supervised rows; with train, its gradient at arena.dx. */
@@ -229,6 +235,10 @@ HONE_MUST_CHECK hone_status forward_loss(model *m, const pass *p, bool train, fl
                                          bool want_nll, hone_error *err);
 /* Logits of rows [first, first + n), n <= arena.chunk, at arena.logits. */
 HONE_MUST_CHECK hone_status forward_logits(model *m, int64_t first, int64_t n, hone_error *err);
+/* The same for the rows of p->learn_row, n <= arena.chunk of them. */
+HONE_MUST_CHECK hone_status forward_logits_of(model *m, const pass *p, int64_t n, hone_error *err);
+/* Rows [first, first + n), after the final norm, at arena.hn. */
+HONE_MUST_CHECK hone_status forward_hidden(model *m, int64_t first, int64_t n, hone_error *err);
 HONE_MUST_CHECK hone_status backward_blocks(model *m, const pass *p, hone_error *err);
 
 /* What block l computed from its x, computed again: all that its backward pass reads. */

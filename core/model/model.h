@@ -323,6 +323,23 @@ HONE_MUST_CHECK hone_status
 model_generate(model *m, const int32_t *prompt, size_t n, const sampling *s, const int32_t *stops,
                size_t n_stops, hone_status (*on_token)(void *ctx, int32_t id, hone_error *err),
                void *ctx, tokens *out, const char **reason, hone_error *err);
+/* Several conversations at once: each has rows of the cache of its own, [first, first + past + n),
+ * past of them fed before. Parts come in ascending order of first, without overlaps, n >= 1
+ * each, model_capacity() ids in all at most. logits (n_parts, V, host) after the last id of
+ * each; NULL: not wanted. What model_feed() fed is forgotten. */
+typedef struct model_part {
+    int64_t first, past;
+    const int32_t *ids; /* borrowed (n) */
+    int64_t n;
+} model_part;
+HONE_MUST_CHECK hone_status model_feed_parts(model *m, const model_part *parts, size_t n_parts,
+                                             float *logits, hone_error *err);
+int64_t model_capacity(const model *m); /* ids of one pass, at most */
+int64_t model_context(const model *m);  /* rows of the cache */
+/* Mean over the positions of each sequence of a batch of the last hidden state, after the final
+ * norm: out (n_sequences, C, host), not normalised. */
+HONE_MUST_CHECK hone_status model_embed(model *m, const batch *b, float *out, hone_error *err);
+
 /* The choice of one id from logits (V), which it overwrites; history: ids for the
  * penalty; draw: counter of the random number. -1: no memory. [any] */
 int32_t sample_token(float *logits, int64_t n_vocab, const sampling *s, const int32_t *history,

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/model/impl.h"
@@ -133,6 +134,72 @@ hone_status pass_begin_cached(model *m, pass *p, const int32_t *ids, int64_t n, 
     return begin(m, &k, err);
 }
 
+/* Parts are sequences of the attention; the rows of the cache between them are sequences without a
+ * query, so that keys need not lie together. */
+hone_status pass_begin_parts(model *m, pass *p, const model_part *parts, size_t n_parts,
+                             hone_error *err)
+{
+    packer k = { m, 0 };
+    int32_t *ids, *position, *first, *last, *cu_q, *cu_k, *rows;
+    int64_t n = 0, key = 0, at = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        const model_part *part = &parts[i];
+        if (part->first < key || part->past < 0 || part->n < 1 ||
+            part->past > m->context - part->first ||
+            part->n > m->context - part->first - part->past)
+            return hone_fail(
+                err, HONE_ERR_LIMIT,
+                "model: part %zu is cache rows %lld+%lld+%lld; there are %lld, and %lld "
+                "are taken",
+                i, (long long)part->first, (long long)part->past, (long long)part->n,
+                (long long)m->context, (long long)key);
+        key = part->first + part->past + part->n;
+        if (part->n > m->capacity - n)
+            return hone_fail(err, HONE_ERR_LIMIT, "model: parts of more than %lld ids",
+                             (long long)m->capacity);
+        n += part->n;
+        for (int64_t j = 0; j < part->n; j++)
+            if (part->ids[j] < 0 || part->ids[j] >= m->c.dim[DIM_V])
+                return hone_fail(err, HONE_ERR_ARG,
+                                 "model: token id %d, the vocabulary ends at %lld", part->ids[j],
+                                 (long long)m->c.dim[DIM_V] - 1);
+    }
+    if (!n || 2 * (int64_t)n_parts > m->max_sequences || (int64_t)n_parts > m->arena.chunk)
+        return hone_fail(err, HONE_ERR_LIMIT, "model: %zu parts; expected 1 to %lld", n_parts,
+                         (long long)(m->max_sequences / 2));
+    *p = (pass){ .n = n,
+                 .n_sequences = (uint32_t)(2 * n_parts),
+                 .max_q = n,
+                 .max_k = m->context,
+                 .parts = parts,
+                 .n_parts = n_parts };
+    p->ids = pack(&k, NULL, n, &ids);
+    p->position = pack(&k, NULL, n, &position);
+    p->first_key = pack(&k, NULL, n, &first);
+    p->last_key = pack(&k, NULL, n, &last);
+    p->cu_q = pack(&k, NULL, 2 * (int64_t)n_parts + 1, &cu_q);
+    p->cu_k = pack(&k, NULL, 2 * (int64_t)n_parts + 1, &cu_k);
+    p->learn_row = pack(&k, NULL, (int64_t)n_parts, &rows);
+    cu_q[0] = 0;
+    cu_k[0] = (int32_t)parts[0].first;
+    for (size_t i = 0; i < n_parts; i++) {
+        const model_part *part = &parts[i];
+        const bool is_last = i + 1 == n_parts;
+        memcpy(ids + at, part->ids, (size_t)part->n * sizeof *ids);
+        for (int64_t j = 0; j < part->n; j++) {
+            position[at + j] = (int32_t)(part->past + j);
+            first[at + j] = (int32_t)part->first;
+            last[at + j] = (int32_t)(part->first + part->past + j);
+        }
+        at += part->n;
+        rows[i] = (int32_t)at - 1;
+        cu_q[2 * i + 1] = cu_q[2 * i + 2] = (int32_t)at;
+        cu_k[2 * i + 1] = last[at - 1] + 1;
+        cu_k[2 * i + 2] = is_last ? last[at - 1] + 1 : (int32_t)parts[i + 1].first;
+    }
+    return begin(m, &k, err);
+}
+
 /* ------------------------------------------------------------------------- passes */
 
 /* Take the losses of past micro-batches down before their slots are used again. */
@@ -215,5 +282,31 @@ hone_status model_logits(model *m, const batch *b, float *logits, hone_error *er
             st = ops_download(m->o, logits + i * vocab, m->buf, m->arena.logits,
                               (uint64_t)(n * vocab) * sizeof *logits, err);
     }
+    return st;
+}
+
+hone_status model_embed(model *m, const batch *b, float *out, hone_error *err)
+{
+    pass p;
+    const int64_t channels = m->c.dim[DIM_C];
+    float *h = mem_new((size_t)m->capacity, (size_t)channels * sizeof *h);
+    hone_status st = h ? pass_begin(m, &p, b, err)
+                       : hone_fail(err, HONE_ERR_NOMEM, "model: no memory for hidden states");
+    if (st == HONE_OK)
+        st = forward_blocks(m, &p, err);
+    if (st == HONE_OK)
+        st = forward_hidden(m, 0, p.n, err);
+    if (st == HONE_OK)
+        st =
+            ops_download(m->o, h, m->buf, m->arena.hn, (uint64_t)(p.n * channels) * sizeof *h, err);
+    for (int32_t s = 0; s < b->n_sequences && st == HONE_OK; s++)
+        for (int64_t c = 0; c < channels; c++) {
+            double sum = 0;
+            for (int32_t i = b->cu[s]; i < b->cu[s + 1]; i++)
+                sum += h[i * channels + c];
+            out[s * channels + c] =
+                b->cu[s + 1] > b->cu[s] ? (float)(sum / (b->cu[s + 1] - b->cu[s])) : 0;
+        }
+    free(h);
     return st;
 }
