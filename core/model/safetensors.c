@@ -276,7 +276,7 @@ hone_status st_sort(st_file *f, const char *what, hone_error *err)
 hone_status st_shard_open(st_file *f, size_t i, const char *path, hone_error *err)
 {
     st_shard *s = &f->shards[i];
-    s->name = mem_strdup(path_base(path));
+    s->name = mem_strdup(path);
     if (!s->name)
         return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for its name", path);
     hone_status st = file_map_open(&s->map, path, err);
@@ -311,7 +311,7 @@ hone_status st_open(st_file **out, const char *path, hone_error *err)
             st = st_shard_open(f, 0, path, err);
     }
     if (st == HONE_OK)
-        st = st_sort(f, path_base(path), err);
+        st = st_sort(f, path, err);
     if (st == HONE_OK) {
         *out = f;
         f = NULL;

@@ -11,7 +11,7 @@
 #include "core/model/model.h"
 
 typedef struct st_shard {
-    char *name; /* owned: for messages */
+    char *name; /* owned: its path, for messages */
     file_map map;
     bool mapped;
     json_t *header; /* owned: tensor names live in it */

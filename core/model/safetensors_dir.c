@@ -40,7 +40,7 @@ static hone_status index_shards(json_t **set, const json_t *map, const char *wha
 static bool tensor_is_in(const st_file *f, const st_tensor *t, const char *shard_name)
 {
     for (size_t i = 0; i < f->n_shards; i++)
-        if (strcmp(f->shards[i].name, shard_name) == 0)
+        if (strcmp(path_base(f->shards[i].name), shard_name) == 0)
             return json_object_get(f->shards[i].header, t->name) != NULL;
     return false;
 }
@@ -65,13 +65,12 @@ static hone_status index_agrees(const st_file *f, const json_t *map, const char 
     return HONE_OK;
 }
 
-static hone_status open_shards(st_file *f, const char *dir, const char *index_path, hone_error *err)
+static hone_status open_shards(st_file *f, const char *dir, const char *what, hone_error *err)
 {
-    const char *const what = path_base(index_path);
     json_t *index = NULL, *set = NULL, *unused;
     const char *name;
     size_t i = 0;
-    hone_status st = json_read(&index, index_path, err);
+    hone_status st = json_read(&index, what, err);
     if (st != HONE_OK)
         goto out;
     const json_t *map = json_object_get(index, "weight_map");
@@ -90,8 +89,7 @@ static hone_status open_shards(st_file *f, const char *dir, const char *index_pa
         if (!path)
             st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", what);
         else if (!path_exists(path))
-            st =
-                hone_fail(err, HONE_ERR_NOTFOUND, "%s: shard %s is missing in %s", what, name, dir);
+            st = hone_fail(err, HONE_ERR_NOTFOUND, "%s: its shard %s is missing", what, name);
         else
             st = st_shard_open(f, i++, path, err);
         free(path);

@@ -16,7 +16,7 @@
 
 struct st_writer {
     file_writer *file;        /* owned */
-    char *name;               /* owned: for messages */
+    char *name;               /* owned: its path, for messages */
     json_t *header;           /* owned; NULL once written */
     uint64_t declared, added; /* bytes of data */
 };
@@ -25,7 +25,7 @@ hone_status st_writer_open(st_writer **out, const char *path, hone_error *err)
 {
     st_writer *w = mem_new(1, sizeof *w);
     hone_status st = HONE_OK;
-    if (!w || !(w->name = mem_strdup(path_base(path))) ||
+    if (!w || !(w->name = mem_strdup(path)) ||
         !(w->header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt")))
         st = hone_fail(err, HONE_ERR_NOMEM, "%s: no memory to write it", path);
     if (st == HONE_OK)

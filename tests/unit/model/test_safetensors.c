@@ -211,7 +211,7 @@ static void test_safetensors__shards_and_index_must_agree(void)
     } cases[] = {
         { "{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}", NULL },
         { "{\"a\":\"1.safetensors\",\"b\":\"3.safetensors\"}",
-          "shard 3.safetensors is missing in" },
+          "model.safetensors.index.json: its shard 3.safetensors is missing" },
         { "{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\",\"c\":\"2.safetensors\"}",
           "tensor c is not in 2.safetensors" },
         { "{\"a\":\"2.safetensors\",\"b\":\"1.safetensors\"}", "is not in" },
@@ -250,6 +250,7 @@ static void test_safetensors__shards_and_index_must_agree(void)
         if (cases[i].message) {
             CHECK(st != HONE_OK);
             CHECK_HAS(err.message, cases[i].message);
+            CHECK_HAS(err.message, dir); /* the whole path */
         } else {
             CHECK_OK(st, err);
             CHECK_INT(st_count(f), 2);
