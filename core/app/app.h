@@ -134,6 +134,9 @@ HONE_MUST_CHECK hone_status session_check_adapter(const session *z, const char *
 
 /* One file or standard input ("-" or NULL), whole; *p is the caller's. */
 HONE_MUST_CHECK hone_status read_input(const char *path, char **p, size_t *n, hone_error *err);
+/* What came from outside as UTF-8, in *p (owned, malloc): other bytes become U+FFFD, with a warning
+ * about `what`, as hone tokenize has it. */
+HONE_MUST_CHECK hone_status mend_input(char **p, size_t *n, const char *what, hone_error *err);
 /* Bytes as 1.2 GB, seconds as 1:02:03. */
 void print_bytes(text *out, double bytes);
 void print_seconds(text *out, double seconds);

@@ -132,7 +132,8 @@ static hone_status run_ask(settings *s, const arguments *a, hone_error *err)
         if ((st = read_input(NULL, &question, &n, err)))
             return st;
     }
-    if ((st = session_open(&z, s, SESSION_TOKENIZER | SESSION_MODEL, err)))
+    if ((st = mend_input(&question, &n, "the question", err)) ||
+        (st = session_open(&z, s, SESSION_TOKENIZER | SESSION_MODEL, err)))
         goto out;
     if (s->use.system)
         m[n_messages++] = (message){ .role = ROLE_SYSTEM, .content = hone_s(s->use.system) };
@@ -150,7 +151,7 @@ static hone_status run_ask(settings *s, const arguments *a, hone_error *err)
                       p.answer.p ? p.answer.p : "", p.answer.n, "reason", reason, "prompt_tokens",
                       (json_int_t)prompt.n, "seconds", clock_now() - start);
         if (!o) {
-            st = hone_fail(err, HONE_ERR_FORMAT, "the question is no UTF-8 text");
+            st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the answer");
             goto out;
         }
         (void)json_dumpf(o, stdout, JSON_ENSURE_ASCII * 0);

@@ -97,22 +97,36 @@ out:
     return st;
 }
 
+/* A flag's text in *p (owned), as UTF-8. */
+static hone_status flag_text(const char *flag, const char *what, char **p, size_t *n,
+                             hone_error *err)
+{
+    *p = mem_strdup(flag);
+    *n = strlen(flag);
+    return *p ? mend_input(p, n, what, err) : hone_fail(err, HONE_ERR_NOMEM, "no memory for text");
+}
+
 /* The dataset in memory that the flags mean: one JSON line, written by us. */
 static hone_status inline_dataset(const arguments *a, text *line, hone_error *err)
 {
-    char *p = NULL;
-    size_t n = 0;
+    char *p = NULL, *answer = NULL;
+    size_t n = 0, n_answer = 0;
     json_t *o = NULL;
     hone_status st = HONE_OK;
     if (flags.prompt || flags.answer) {
         if (!flags.prompt || !flags.answer)
             return hone_fail(err, HONE_ERR_ARG, "--prompt and --answer go together");
-        o = json_pack("{s:s, s:s}", "prompt", flags.prompt, "completion", flags.answer);
+        if ((st = flag_text(flags.prompt, "the prompt", &p, &n, err)) ||
+            (st = flag_text(flags.answer, "the answer", &answer, &n_answer, err)))
+            goto out;
+        o = json_pack("{s:s%, s:s%}", "prompt", p, n, "completion", answer, n_answer);
     } else {
-        if (flags.text)
-            p = mem_strdup(flags.text), n = strlen(flags.text);
-        else if ((st = read_input(a->n ? a->items[0] : NULL, &p, &n, err)))
-            return st;
+        st = flags.text ? flag_text(flags.text, "the text", &p, &n, err)
+                        : read_input(a->n ? a->items[0] : NULL, &p, &n, err);
+        if (!st && !flags.text)
+            st = mend_input(&p, &n, "the text", err);
+        if (st)
+            goto out;
         o = json_pack("{s:s%}", "text", p, n);
     }
     char *dump = o ? json_dumps(o, JSON_COMPACT) : NULL;
@@ -121,11 +135,13 @@ static hone_status inline_dataset(const arguments *a, text *line, hone_error *er
         text_putc(line, '\n');
         st = text_status(line, err);
     } else {
-        st = hone_fail(err, HONE_ERR_FORMAT, "the text is no UTF-8; convert it first");
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the text");
     }
     free(dump);
+out:
     json_decref(o);
     free(p);
+    free(answer);
     return st;
 }
 

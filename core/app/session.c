@@ -168,6 +168,23 @@ hone_status read_input(const char *path, char **p, size_t *n, hone_error *err)
     return *p ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "standard input: no memory");
 }
 
+hone_status mend_input(char **p, size_t *n, const char *what, hone_error *err)
+{
+    text mended = { 0 };
+    const encode_losses lost = { .bad_bytes = utf8_mend(&mended, *p, *n) };
+    text_add(&mended, "", 0);
+    const hone_status st = text_status(&mended, err);
+    if (st) {
+        text_finish(&mended);
+        return st;
+    }
+    encode_losses_warn(&lost, what);
+    free(*p);
+    *p = mended.p;
+    *n = mended.n;
+    return HONE_OK;
+}
+
 void print_bytes(text *out, double bytes)
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };

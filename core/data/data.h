@@ -61,6 +61,10 @@ void encode_losses_print(const encode_losses *l, text *out);
 /* The same as a warning in the log, behind what it is about ("the question"). */
 void encode_losses_warn(const encode_losses *l, const char *what);
 
+/* Append p with U+FFFD for what is no UTF-8, as encoding takes it: one for the longest start of a
+ * well-formed sequence. Returns how many bytes were replaced. [any] */
+int64_t utf8_mend(text *out, const char *p, size_t n);
+
 /* Appends to out. Bytes that are no UTF-8 are taken as U+FFFD. Identical to Hugging Face's
  * encode(text, add_special_tokens = ENCODE_ADD) with ENCODE_SPECIAL given; without it,
  * special tokens (not the other added tokens) in the text are plain text. lost may be NULL. */

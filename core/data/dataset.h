@@ -110,7 +110,4 @@ void row_job_finish(row_job *j);
 /* d->hash from its rows, in order. */
 void dataset_rehash(dataset *d);
 
-/* Append p with ill-formed bytes as U+FFFD; returns their number. */
-int64_t utf8_mend(text *out, const char *p, size_t n);
-
 #endif /* CORE_DATA_DATASET_H */

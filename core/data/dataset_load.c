@@ -34,6 +34,7 @@ typedef struct loader {
     size_t n_seen, n_slots;
     int64_t n_named;
     int64_t eos_learned, eos_hidden; /* EOS after learned tokens of token rows */
+    int64_t single;                  /* masked rows of one token */
 } loader;
 
 HONE_PRINTF(3, 4)
@@ -131,6 +132,12 @@ static hone_status add_piece(loader *l, row_job *j, int32_t lo, int32_t hi, hone
     dataset_report *rep = &d->report;
     const int32_t n = hi - lo, learned = count_learned(j->r.labels + lo, n);
     row piece = { .n = n, .n_learned = learned, .paired = j->r.paired, .line = j->line };
+    if (!learned && j->r.n == 1) {
+        rep->masked++;
+        l->single++;
+        name_row(l, j->line, "the row is one token, which nothing comes before: left out");
+        return HONE_OK;
+    }
     if (!learned) {
         rep->masked++;
         name_row(l, j->line,
@@ -289,6 +296,12 @@ static hone_status prove_rows(const loader *l, hone_error *err)
     const char *path = l->name;
     if (!r->samples)
         return hone_fail(err, HONE_ERR_FORMAT, "%s: the dataset is empty: it has no rows", path);
+    if (!l->d->n && r->masked && r->masked == l->single)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "%s: one token is too short: a token is scored and learned by those before "
+            "it; give longer text",
+            path);
     if (!l->d->n && r->masked)
         return hone_fail(
             err, HONE_ERR_FORMAT,

@@ -15,23 +15,6 @@
 
 #define INFLATE_LIMIT ((size_t)64 << 30) /* bytes: more is refused, a bomb or a mistake */
 
-int64_t utf8_mend(text *out, const char *p, size_t n)
-{
-    int64_t n_bad = 0;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        bool bad = false;
-        const size_t k = utf8_next(p + i, n - i, &cp, &bad);
-        if (bad)
-            text_add(out, "\xef\xbf\xbd", 3);
-        else
-            text_add(out, p + i, k);
-        n_bad += bad;
-        i += k;
-    }
-    return n_bad;
-}
-
 /* ----------------------------------------------------------------------- rows */
 
 static void list_keys(text *out, const json_t *object)

@@ -197,6 +197,22 @@ size_t utf8_sequence(const char *p, size_t n, size_t *bad, bool *cut)
     return need;
 }
 
+int64_t utf8_mend(text *out, const char *p, size_t n)
+{
+    int64_t n_bad = 0;
+    for (size_t i = 0; i < n;) {
+        size_t bad = 0;
+        const size_t k = utf8_sequence(p + i, n - i, &bad, NULL);
+        if (k)
+            text_add(out, p + i, k);
+        else
+            text_add(out, "\xef\xbf\xbd", 3);
+        n_bad += k ? 0 : (int64_t)bad;
+        i += k ? k : bad;
+    }
+    return n_bad;
+}
+
 /* ---------------------------------------------------------------- the byte alphabet */
 
 static bool is_printable(uint32_t b)

@@ -275,6 +275,9 @@ static void test_dataset_load__stops_on_what_would_train_the_wrong_thing(void)
         { "{\"input_ids\": [97, 98], \"labels\": [-100, -100]}", "f: every row is masked" },
         { "{\"input_ids\": [97, 98], \"labels\": [97, -100]}",
           "f: every row is masked" }, /* the first is never predicted */
+        { "{\"input_ids\": [97]}", "f: one token is too short" },
+        { "{\"input_ids\": [97]}\n{\"input_ids\": [97, 98], \"labels\": [-100, -100]}",
+          "f: every row is masked: no token of 2 samples" },
         { "{\"text\": \"\"}", "f: no row is left of 1 samples: 1 empty" },
         { "{\"text\": \"<s><s>a\"}", "f:1: the row starts with two BOS tokens (id 256)" },
         { "{\"prompt\": \"<s>a\", \"completion\": \"b\"}",
