@@ -143,6 +143,10 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = hone_fail(err, HONE_ERR_ARG, "train.fresh needs train.method full");
         goto out;
     }
+    if (s->train.lr <= 0) {
+        st = hone_fail(err, HONE_ERR_ARG, "train.lr is 0: the run would learn nothing");
+        goto out;
+    }
     if ((st = session_open(&u.z, s, SESSION_TOKENIZER, err)) || (st = keep_day(s, &u.z, err)) ||
         (st = setup_data(&u, s, false, err)) ||
         (st = backend_open(&u.z.back, u.z.plugins, s->top.backend, s->device, s->weights, err)) ||

@@ -131,6 +131,8 @@ static hone_status run_open(run *r, hone_error *err)
     if (st)
         return st;
     r->warmup = schedule_warmup(r->o, r->steps);
+    if (r->steps == 1 && r->o->warmup > 0)
+        log_line(HONE_LOG_INFO, "one step: no warm-up, which begins with a learning rate of 0");
     most = train_max_sequences(r->train, NULL, r->o->seq_len, r->o->batch);
     if (!r->o->packing && most < r->o->batch)
         most = r->o->batch;

@@ -53,6 +53,8 @@ double schedule_factor(int64_t schedule, int64_t step, int64_t steps, int64_t wa
 
 int64_t schedule_warmup(const train_options *o, int64_t steps)
 {
+    if (steps == 1) /* of lr 0, the first step of any warm-up: nothing would be learned */
+        return 0;
     return o->warmup < 1 ? (int64_t)ceil(o->warmup * (double)steps) : (int64_t)o->warmup;
 }
 

@@ -31,6 +31,15 @@ refused "truncated safetensors" 3 "model.safetensors" "$hone" ask --model cut he
 cp -r fresh/model nan
 printf '\377\377\377\377' | dd of=nan/model.safetensors bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
 refused "weights that are no numbers" 6 "not finite" "$hone" score --model nan --text "hello there"
+refused "nothing learned" 2 "train.lr is 0" "$hone" train $m $short --data.path text/samples.jsonl --train.lr 0 --train.out r7
+refused "a token alone has no score" 3 "one token is too short" "$hone" score $m --text a
+printf 'so \377 it \342\202 is' >bytes.txt
+ok "bytes that are no UTF-8 have tokens" "$hone" tokenize $m bytes.txt
+has "with a warning" err "3 bytes are no UTF-8"
+tr -d '\n ' <out >tokens
+ok "and the same ones a score" "$hone" score $m bytes.txt
+has "with the same warning" err "3 bytes are no UTF-8"
+tr -d '\n ' <out | grep -qF "\"input_ids\":$(cat tokens)" || fail "score sees $(cat out), tokenize $(cat tokens)"
 cp -r fresh/model shape
 sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 96/' shape/config.json
 refused "config and weights disagree" 3 "mlp" "$hone" ask --model shape hello

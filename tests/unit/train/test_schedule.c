@@ -95,8 +95,10 @@ static void test_schedule__warmup_is_a_share_or_steps(void)
     static const struct {
         double warmup;
         int64_t steps, want;
-    } rows[] = { { 0, 100, 0 }, { 0.03, 100, 3 }, { 0.03, 101, 4 }, { 0.5, 7, 4 },
-                 { 1, 100, 1 }, { 25, 100, 25 },  { 500, 100, 500 } };
+    } rows[] = {
+        { 0, 100, 0 },   { 0.03, 100, 3 },  { 0.03, 101, 4 }, { 0.5, 7, 4 }, { 1, 100, 1 },
+        { 25, 100, 25 }, { 500, 100, 500 }, { 0.03, 1, 0 },   { 2, 1, 0 },   { 0.03, 2, 1 }
+    };
     size_t i;
     for (i = 0; i < sizeof rows / sizeof *rows; i++) {
         const train_options o = { .warmup = rows[i].warmup };
