@@ -1,14 +1,16 @@
 #!/bin/sh
-# bench.sh - what `./dev bench [PART]... [--peers]` runs; without a part, every one.
+# bench.sh - what `./dev bench [PART]... [FLAG]...` runs; without a part, ops, lora, tokenizer, data.
 #
-#   lora        a LoRA step at about 10 M and 100 M parameters
+#   lora        LoRA steps at about 10 M and 100 M parameters
 #   ops         matrix products and other ops as shares of this machine's own ceilings
 #   tokenizer   MB/s of encoding on one core, by tokenizers of three families
 #   data        recipes: keywords, chunks by tokens; alone or beside rake-nltk, LangChain
-#   cpu         ops and lora: what the cpu device is judged by
+#   cpu         what the cpu device is judged by: products beside oneDNN's, training steps (LoRA and
+#               full, every format), generation
 #
-# --peers also runs PyTorch + PEFT (lora), Hugging Face tokenizers (tokenizer), rake-nltk and LangChain's
+# --peers also runs PyTorch + PEFT (lora, cpu), Hugging Face tokenizers (tokenizer), rake-nltk and LangChain's
 # splitter (data) on the same inputs, alternating with hone, from PyPI in .venv-peers (HONE_PEERS names another).
+# cpu runs them unasked; --no-peers leaves them out. --large adds a model of 1 B parameters, 2 GB on disk.
 set -eu
 cd "$(dirname "$0")/.."
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}" # as hone itself sets it
@@ -16,28 +18,36 @@ export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}" # as hone itself sets it
 peers=""
 find_peers() {
     venv=${HONE_PEERS:-.venv-peers}
-    [ -x "$venv/bin/python" ] || {
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install -q torch transformers peft numpy tokenizers rake-nltk langchain-text-splitters
-    }
+    if ! [ -x "$venv/bin/python" ]; then
+        echo "bench: PyTorch and other peers from PyPI into $venv (several GB; --no-peers: without)" >&2
+        python3 -m venv "$venv" &&
+            "$venv/bin/pip" install -q torch transformers peft numpy tokenizers rake-nltk langchain-text-splitters || {
+            rm -rf "$venv"
+            echo "bench: they cannot be installed: hone alone is measured" >&2
+            return 0
+        }
+    fi
     peers=$venv/bin/python
 }
 
 bench_ops() { build/tests/bench/bench_ops; }
 
-bench_lora() {
+# Training steps whose name has the words in $1.
+steps() {
     folder=$(mktemp -d /tmp/hone-bench-model-XXXXXX)
     trap 'rm -rf "$folder"' EXIT
-    for shape in "10M 512 4 12" "100M 512 2 5"; do
-        # shellcheck disable=SC2086
-        set -- $shape
-        echo "== LoRA step, $1 parameters, $3 rows of $2 tokens"
-        build/tests/bench/bench_step write "$folder/$1" "$1"
-        for round in 1 2; do
-            build/tests/bench/bench_step run "$folder/$1" "$2" "$3" "$4"
-            [ -z "$peers" ] || "$peers" tools/bench/peer_lora.py "$folder/$1" "$2" "$3" "$4" sdpa
-        done
-    done
+    # shellcheck disable=SC2086
+    python3 tools/bench/pairs.py build/tests/bench/bench_step "$folder" ${peers:+--peer "$peers"} $large --only "$1"
+}
+
+bench_lora() { steps LoRA; }
+
+bench_cpu() {
+    steps ""
+    echo "== generation: every matrix of a model times one vector"
+    build/tests/bench/bench_decode
+    echo "== matrix products"
+    build/tests/bench/bench_ops gemm
 }
 
 bench_tokenizer() {
@@ -87,12 +97,19 @@ bench_data() {
 }
 
 parts=""
+large=""
+ask="" # for peers: yes, no, or as the part has it
 for word in "$@"; do
     case "$word" in
-    --peers) find_peers ;;
-    lora | ops | tokenizer | data) parts="$parts $word" ;;
-    cpu) parts="$parts ops lora" ;;
-    *) echo "bench: $word is no part: lora, ops, tokenizer, data, cpu, --peers" >&2; exit 2 ;;
+    --peers) ask=yes ;;
+    --no-peers) ask=no ;;
+    --large) large=--large ;;
+    lora | ops | tokenizer | data | cpu) parts="$parts $word" ;;
+    *) echo "bench: $word is no part: lora, ops, tokenizer, data, cpu, --peers, --no-peers, --large" >&2; exit 2 ;;
     esac
 done
-for part in ${parts:-ops lora tokenizer data}; do "bench_$part"; done
+case "$ask$parts" in
+no*) ;;
+yes* | *cpu*) find_peers ;;
+esac
+for part in ${parts:-ops lora tokenizer data}; do ("bench_$part"); done
