@@ -3,18 +3,40 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <math.h>
 #include <unistd.h>
 
-#include "core/app/app.h"
+#include "core/app/progress.h"
 
-static void show_progress(void *ctx, int64_t done, int64_t total, const char *file)
+typedef struct shown {
+    bool terminal;
+    double last; /* clock_now() of the last plain line */
+} shown;
+
+#define LINE_SECONDS 10 /* between plain lines, where there is no terminal */
+
+static void show_progress(void *ctx, const prepare_progress *p)
 {
+    shown *s = ctx;
     text t = { 0 };
-    (void)ctx;
-    text_printf(&t, "reading %lld of %lld  %.60s", (long long)done, (long long)total,
-                path_base(file));
-    if (t.p)
-        log_set_status(t.p);
+    const double now = clock_now(), rate = p->seconds > 0 ? (double)p->bytes / p->seconds : 0;
+    if (!s->terminal && now - s->last < LINE_SECONDS)
+        return;
+    s->last = now;
+    if (s->terminal)
+        progress_bar(&t, p->bytes, p->all_bytes);
+    text_printf(&t, "%lld of %lld files  %.1f of %.1f MB  %.1f MB/s  %lld samples  eta ",
+                (long long)p->files, (long long)p->all_files, (double)p->bytes / 1e6,
+                (double)p->all_bytes / 1e6, rate / 1e6, (long long)p->samples);
+    print_seconds(&t, rate > 0 ? (double)(p->all_bytes - p->bytes) / rate : INFINITY);
+    if (s->terminal && p->file)
+        text_printf(&t, "  %.40s", path_base(p->file));
+    if (!text_status(&t, NULL)) {
+        if (s->terminal)
+            log_set_status(t.p);
+        else
+            log_line(HONE_LOG_INFO, "%s", t.p);
+    }
     text_finish(&t);
 }
 
@@ -33,8 +55,14 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = session_plugins(&z, s, err);
     if (st)
         goto out;
-    st = prepare_run(&s->prepare, z.plugins, s->reader, s->recipe, z.tok,
-                     isatty(STDERR_FILENO) ? show_progress : NULL, NULL, &report, err);
+    shown view = { .terminal = isatty(STDERR_FILENO) == 1, .last = clock_now() };
+    const prepare_input in = { .plugins = z.plugins,
+                               .reader_options = s->reader,
+                               .recipe_options = s->recipe,
+                               .tokenizer = z.tok,
+                               .on_progress = show_progress,
+                               .ctx = &view };
+    st = prepare_run(&s->prepare, &in, &report, err);
     log_set_status(NULL);
     if (st)
         goto out;
@@ -48,6 +76,12 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
                        "no sample came of %lld files; what was left out and why stands above and "
                        "in %s/report.json",
                        (long long)report.files, s->prepare.out);
+    else if (prepare_report_lost(&report))
+        st = hone_fail(err, HONE_ERR_SKIP,
+                       "done, but %lld of %lld documents were left out; %s/report/failed.jsonl "
+                       "names them",
+                       (long long)prepare_report_lost(&report), (long long)report.files,
+                       s->prepare.out);
 out:
     text_finish(&out);
     prepare_report_finish(&report);

@@ -33,6 +33,7 @@ static const struct {
     { HONE_ERR_NUMERIC, 6, "the loss or a gradient is not a number" },
     { HONE_ERR_STATE, 7, "the folder is in use, or belongs to another run" },
     { HONE_ERR_ABI, 8, "a plugin was built for another hone" },
+    { HONE_ERR_SKIP, 9, "done, but documents were left out; the report names them" },
     { HONE_ERR_CANCELLED, 130, "interrupted; what was done is saved" },
 };
 

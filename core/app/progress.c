@@ -15,6 +15,15 @@ void progress_init(progress *p, int64_t log_every)
     *p = (progress){ .terminal = isatty(STDERR_FILENO) == 1, .log_every = log_every };
 }
 
+void progress_bar(text *out, int64_t done, int64_t all)
+{
+    const int64_t full = all ? (int64_t)((double)done * BAR_CELLS / (double)all) : 0;
+    text_putc(out, '[');
+    for (int64_t i = 0; i < BAR_CELLS; i++)
+        text_puts(out, i < full ? "=" : i == full ? ">" : " ");
+    text_puts(out, "] ");
+}
+
 static void describe(text *out, const train_progress *t)
 {
     text_printf(out, "step %lld/%lld  loss %.4f", (long long)t->step, (long long)t->steps, t->loss);
@@ -31,11 +40,7 @@ void progress_step(void *ctx, const train_progress *t)
     progress *p = ctx;
     text line = { 0 };
     if (p->terminal) {
-        const int64_t full = t->steps ? t->step * BAR_CELLS / t->steps : 0;
-        text_putc(&line, '[');
-        for (int64_t i = 0; i < BAR_CELLS; i++)
-            text_puts(&line, i < full ? "=" : i == full ? ">" : " ");
-        text_puts(&line, "] ");
+        progress_bar(&line, t->step, t->steps);
         describe(&line, t);
         if (!text_status(&line, NULL))
             log_set_status(line.p);

@@ -14,6 +14,9 @@ typedef struct progress {
     double last_line; /* clock_now() of the last plain line */
 } progress;
 
+/* "[=====>   ] " */
+void progress_bar(text *out, int64_t done, int64_t all);
+
 void progress_init(progress *p, int64_t log_every);
 /* A train_hooks.on_step; ctx is a progress. */
 void progress_step(void *ctx, const train_progress *t);

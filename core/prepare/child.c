@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,11 +19,22 @@
 
 #define FLUSH_BYTES (1u << 20) /* frames are sent once this much has gathered */
 #define MAX_BLOCKS (1u << 24)  /* of one document */
+#define MANY_BLOCKS (1u << 16) /* of one document: memory is given back after it */
 
 typedef struct opened { /* a component with its instance */
-    component *c;
+    component *c;       /* NULL: it could not be opened, and only perhaps is needed */
     void *self;
+    hone_error why;
 } opened;
+
+/* Texts of blocks lie one behind another: a million of them are not a million allocations. */
+typedef struct words {
+    struct words *before; /* owned */
+    size_t n, cap;
+    char p[];
+} words;
+
+#define WORDS_BYTES (1u << 20)
 
 typedef struct child {
     const crew *crew;
@@ -33,8 +45,7 @@ typedef struct child {
     /* The document at hand. Texts of blocks stay until the next document. */
     hone_block *blocks;
     size_t n_blocks, cap_blocks;
-    char **texts;
-    size_t n_texts, cap_texts;
+    struct words *words; /* owned: memory of their texts */
     char *title;
     uint64_t source_bytes;
     uint32_t who; /* 0: the reader, 1 + k: recipe k */
@@ -84,12 +95,20 @@ static void block_note(const hone_block_sink *sink, const char *line)
 
 static const char *keep(child *c, hone_str s)
 {
-    char *copy = mem_strndup(s.p ? s.p : "", (size_t)s.n);
-    if (!copy || !mem_grow(&c->texts, &c->cap_texts, c->n_texts + 1, sizeof *c->texts)) {
-        free(copy);
-        return NULL;
+    words *w = c->words;
+    if (!s.n || !s.p)
+        return "";
+    if (!w || s.n >= w->cap - w->n) {
+        const size_t cap = s.n + 1 > WORDS_BYTES ? (size_t)s.n + 1 : WORDS_BYTES;
+        if (s.n > SIZE_MAX / 2 || !(w = malloc(sizeof *w + cap)))
+            return NULL;
+        *w = (words){ .before = c->words, .cap = cap };
+        c->words = w;
     }
-    c->texts[c->n_texts++] = copy;
+    char *copy = w->p + w->n;
+    memcpy(copy, s.p, (size_t)s.n);
+    copy[s.n] = '\0';
+    w->n += (size_t)s.n + 1;
     return copy;
 }
 
@@ -164,16 +183,29 @@ static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *
 
 static void forget_document(child *c)
 {
-    for (size_t i = 0; i < c->n_texts; i++)
-        free(c->texts[i]);
+    const bool large = c->n_blocks > MANY_BLOCKS;
+    for (words *w = c->words; w;) {
+        words *before = w->before;
+        free(w);
+        w = before;
+    }
+    c->words = NULL;
     free(c->title);
     c->title = NULL;
-    c->n_texts = c->n_blocks = 0;
+    c->n_blocks = 0;
+    if (large) { /* one large document is not to weigh on all that follow */
+        free(c->blocks);
+        c->blocks = NULL;
+        c->cap_blocks = 0;
+        (void)malloc_trim(0);
+    }
 }
 
 static hone_status read_document(child *c, size_t reader, const char *name, const uint8_t *p,
                                  size_t n, hone_error *err)
 {
+    if (!c->readers[reader].self)
+        return hone_fail(err, c->readers[reader].why.code, "%s", c->readers[reader].why.message);
     const hone_reader *ops = c->readers[reader].c->ops;
     const hone_source source = { .struct_size = sizeof source,
                                  .name = hone_s(name),
@@ -264,11 +296,16 @@ static hone_status open_all(child *c, hone_error *err)
         opened *o = &c->readers[i];
         hone_status st = component_open(&o->c, w->plugins, HONE_KIND_READER, w->readers[i].name,
                                         w->readers[i].json, NULL, err);
+        if (!st) {
+            const hone_reader *ops = o->c->ops;
+            st = ops->create(plugin_host(), o->c->config, &o->self, err);
+        }
+        if (st && !w->readers[i].perhaps)
+            return st;
+        if (st && err)
+            o->why = *err;
         if (st)
-            return st;
-        const hone_reader *ops = o->c->ops;
-        if ((st = ops->create(plugin_host(), o->c->config, &o->self, err)))
-            return st;
+            o->self = NULL;
     }
     for (size_t i = 0; i < w->n_recipes; i++) {
         opened *o = &c->recipes[i];

@@ -34,15 +34,20 @@ uint64_t frame_u64(frame *f)
     return low | (uint64_t)frame_u32(f) << 32;
 }
 
-hone_str frame_str(frame *f)
+hone_str frame_bytes(frame *f)
 {
     const uint32_t n = frame_u32(f);
     const uint8_t *p = take(f, n);
-    if (!p || !utf8_valid((const char *)p, n)) {
-        f->bad = true;
-        return hone_s("");
-    }
-    return (hone_str){ (const char *)p, n };
+    return p ? (hone_str){ (const char *)p, n } : hone_s("");
+}
+
+hone_str frame_str(frame *f)
+{
+    const hone_str s = frame_bytes(f);
+    if (!f->bad && utf8_valid(s.p, (size_t)s.n))
+        return s;
+    f->bad = true;
+    return hone_s("");
 }
 
 hone_status frame_next(frame *out, const uint8_t *buf, size_t n, size_t *used, hone_error *err)

@@ -1,5 +1,5 @@
 /*
- * output.c - samples of a document to samples.jsonl, each once, and its row of the report.
+ * output.c - samples of a document to samples.jsonl, each once, and its rows of the report.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,103 +7,178 @@
 
 #include "core/prepare/parts.h"
 
-/* True when id was not there yet. 16 hex digits are the id's 64 bits; 0 stands for itself. */
-static hone_status remember(run *r, const char *id, bool *fresh, hone_error *err)
+#define NAMED 12 /* documents named on the terminal; report/failed.jsonl names all */
+
+/* clang-format off */
+static const char *const file_names[REPORT_FILES] = {
+    [FILE_DOCUMENTS] = "report/documents.jsonl",
+    [FILE_LEFT_OUT] = "report/left_out.jsonl",
+    [FILE_FAILED] = "report/failed.jsonl",
+    [FILE_DUPLICATES] = "report/duplicates.jsonl",
+};
+
+/* counter: in prepare_report; lost: no rule of the user left it out */
+static const struct {
+    const char *name;
+    size_t counter;
+    bool lost;
+} reasons[LEFT_REASONS] = {
+    [LEFT_IGNORED] = { "ignored", offsetof(prepare_report, ignored), false },
+    [LEFT_HIDDEN] = { "hidden", offsetof(prepare_report, hidden), false },
+    [LEFT_EXCLUDED] = { "excluded", offsetof(prepare_report, excluded), false },
+    [LEFT_NO_READER] = { "no reader", offsetof(prepare_report, no_reader), false },
+    [LEFT_BINARY] = { "binary", offsetof(prepare_report, binary), false },
+    [LEFT_LINK] = { "link", offsetof(prepare_report, refused), true },
+    [LEFT_SPECIAL] = { "special", offsetof(prepare_report, refused), true },
+    [LEFT_UNREADABLE] = { "unreadable", offsetof(prepare_report, refused), true },
+    [LEFT_REFUSED] = { "refused", offsetof(prepare_report, refused), true },
+    [LEFT_ENCRYPTED] = { "encrypted", offsetof(prepare_report, refused), true },
+    [LEFT_LIMIT] = { "limit", offsetof(prepare_report, refused), true },
+    [LEFT_BROKEN] = { "broken", offsetof(prepare_report, refused), true },
+};
+/* clang-format on */
+
+static int dump_to_writer(const char *p, size_t n, void *arg)
 {
-    const uint64_t key = strtoull(id, NULL, 16) | 1;
-    if ((r->n_seen + 1) * 2 > r->cap_seen) {
-        const size_t cap = r->cap_seen ? r->cap_seen * 2 : 1024;
-        uint64_t *bigger = mem_new(cap, sizeof *bigger);
-        if (!bigger)
-            return hone_fail(err, HONE_ERR_NOMEM, "no memory for %zu sample ids", r->n_seen);
-        for (size_t i = 0; i < r->cap_seen; i++)
-            if (r->seen[i]) {
-                size_t at = (size_t)r->seen[i] & (cap - 1);
-                while (bigger[at])
-                    at = (at + 1) & (cap - 1);
-                bigger[at] = r->seen[i];
-            }
-        free(r->seen);
-        r->seen = bigger;
-        r->cap_seen = cap;
+    return file_writer_add(arg, p, n, NULL) ? -1 : 0;
+}
+
+hone_status report_line(run *r, enum report_file file, json_t *o, hone_error *err)
+{
+    const bool bad = !o || json_dump_callback(o, dump_to_writer, r->files[file], JSON_COMPACT);
+    json_decref(o);
+    if (bad)
+        return hone_fail(err, HONE_ERR_IO, "%s/%s: cannot write", r->o->out, file_names[file]);
+    return file_writer_add(r->files[file], "\n", 1, err);
+}
+
+static void name_failed(prepare_report *p, const char *shown, const char *said)
+{
+    if (p->n_named++ < NAMED)
+        text_printf(&p->named, "  %s: %s\n", shown, said);
+}
+
+static hone_status name_document(run *r, enum report_file file, const char *shown, const char *why,
+                                 const char *said, hone_error *err)
+{
+    if (file == FILE_FAILED)
+        name_failed(r->report, shown, said);
+    return report_line(
+        r, file, json_pack("{s:s, s:s, s:s}", "file", shown, "why", why, "message", said), err);
+}
+
+hone_status left_over(run *r, const char *shown, left_out why, const char *said, hone_error *err)
+{
+    prepare_report *p = r->report;
+    hone_status st = HONE_OK;
+    ++*(int64_t *)(void *)((char *)p + reasons[why].counter);
+    p->files++;
+    r->progress.files++;
+    if (why == LEFT_NO_READER) {
+        const char *dot = strrchr(path_base(shown), '.');
+        st = count_cause(r->no_reader, dot ? dot : "(no extension)", 1, err);
     }
-    size_t at = (size_t)key & (r->cap_seen - 1);
-    while (r->seen[at] && r->seen[at] != key)
-        at = (at + 1) & (r->cap_seen - 1);
-    *fresh = r->seen[at] == 0;
-    r->seen[at] = key;
-    r->n_seen += *fresh;
+    if (!st && reasons[why].lost && r->o->strict)
+        return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", shown, said);
+    return st ? st
+              : name_document(r, reasons[why].lost ? FILE_FAILED : FILE_LEFT_OUT, shown,
+                              reasons[why].name, said, err);
+}
+
+/* ------------------------------------------------------------------------ duplicates */
+
+/* *first: the document that had this sample before, or UINT32_MAX (now remembered). */
+static hone_status remember(id_set *set, const char *id, uint32_t doc, uint32_t *first,
+                            hone_error *err)
+{
+    const uint64_t key = strtoull(id, NULL, 16) | 1; /* 0 stands for a free slot */
+    if ((set->n + 1) * 2 > set->cap) {
+        const size_t cap = set->cap ? set->cap * 2 : 1024;
+        struct id_slot *bigger = mem_new(cap, sizeof *bigger);
+        if (!bigger)
+            return hone_fail(err, HONE_ERR_NOMEM, "no memory for %zu sample ids", set->n);
+        for (size_t i = 0; i < set->cap; i++)
+            if (set->slots[i].id) {
+                size_t at = (size_t)set->slots[i].id & (cap - 1);
+                while (bigger[at].id)
+                    at = (at + 1) & (cap - 1);
+                bigger[at] = set->slots[i];
+            }
+        free(set->slots);
+        set->slots = bigger;
+        set->cap = cap;
+    }
+    size_t at = (size_t)key & (set->cap - 1);
+    while (set->slots[at].id && set->slots[at].id != key)
+        at = (at + 1) & (set->cap - 1);
+    *first = set->slots[at].id ? set->slots[at].doc : UINT32_MAX;
+    if (!set->slots[at].id) {
+        set->slots[at] = (struct id_slot){ key, doc };
+        set->n++;
+    }
     return HONE_OK;
 }
 
-static hone_status write_samples(run *r, document *d, int64_t *written, int64_t *duplicates,
-                                 hone_error *err)
+/* ------------------------------------------------------------------------ samples */
+
+typedef struct tally { /* of one document */
+    int64_t written, duplicates;
+} tally;
+
+static hone_status write_sample(run *r, const document *d, sample *s, tally *t, hone_error *err)
 {
     text line = { 0 };
-    hone_status st = HONE_OK;
-    for (size_t i = 0; i < d->n && !st; i++) {
-        sample *s = &d->samples[i];
-        bool fresh = false, words = false;
-        for (size_t k = 0; k < s->n_segments; k++)
-            words |= s->segments[k].learn && s->segments[k].n > 0;
-        if (!words) {
-            st = count_cause(r->lost, "samples without anything to learn", 1, err);
-            continue;
-        }
-        if ((st = sample_identify(s, err)) || (st = remember(r, s->id, &fresh, err)))
-            break;
-        if (!fresh) {
-            ++*duplicates;
-            continue;
-        }
-        text_clear(&line);
-        if ((st = sample_to_json(s, &line, err)))
-            break;
-        if (line.n && line.p[line.n - 1] != '\n')
-            text_putc(&line, '\n');
-        if (!(st = text_status(&line, err)))
-            st = file_writer_add(r->out, line.p, line.n, err);
-        ++*written;
+    bool words = false;
+    uint32_t first = UINT32_MAX;
+    hone_status st;
+    for (size_t k = 0; k < s->n_segments; k++)
+        words |= s->segments[k].learn && s->segments[k].n > 0;
+    if (!words)
+        return count_cause(r->lost, "samples without anything to learn", 1, err);
+    if ((st = sample_identify(s, err)) ||
+        (st = remember(&r->ids, s->id, (uint32_t)r->report->files, &first, err)))
+        return st;
+    if (first != UINT32_MAX) {
+        t->duplicates++;
+        return report_line(
+            r, FILE_DUPLICATES,
+            json_pack("{s:s, s:s?, s:s?}", "id", s->id, "file", d->shown, "recipe", s->recipe),
+            err);
     }
+    st = sample_to_json(s, &line, err);
+    text_putc(&line, '\n');
+    if (!st && !(st = text_status(&line, err)))
+        st = file_writer_add(r->out, line.p, line.n, err);
+    t->written++;
     text_finish(&line);
     return st;
 }
 
-/* The document whose turn it is: samples out, report, memory back. */
-hone_status write_document(run *r, document *d, hone_error *err)
+static hone_status write_samples(run *r, document *d, tally *t, hone_error *err)
 {
-    prepare_report *p = r->report;
-    int64_t written = 0, duplicates = 0;
-    const char *key;
-    json_t *value;
+    spool_reader in = { .s = &d->said };
     hone_status st = HONE_OK;
-    if (d->status && d->status != HONE_ERR_SKIP && r->o->strict)
-        return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", d->shown ? d->shown : "recipes",
-                         d->message);
-    if (d->status == HONE_OK)
-        st = write_samples(r, d, &written, &duplicates, err);
-    if (st)
-        return st;
-    if (d->path) {
-        p->read += d->status == HONE_OK;
-        p->skipped += d->status == HONE_ERR_SKIP;
-        p->failed += d->status && d->status != HONE_ERR_SKIP;
-        p->empty += d->status == HONE_OK && written + duplicates == 0;
-        p->bytes += (int64_t)d->bytes;
+    frame f;
+    while (!st && !(st = spool_next(&in, &f, err))) {
+        sample s = { 0 };
+        bool fault;
+        if (f.type != FRAME_SAMPLE)
+            continue;
+        if (!(st = take_about(r, d, &f, &s, &fault, err)))
+            st = write_sample(r, d, &s, t, err);
+        sample_finish(&s);
     }
-    p->samples += written;
-    p->duplicates += duplicates;
-    p->lost_bytes += (int64_t)d->lost_bytes;
-    json_object_foreach(d->lost, key, value)
-    {
-        if ((st = count_cause(r->lost, key, json_integer_value(value), err)))
-            return st;
-    }
+    spool_reader_finish(&in);
+    return st == HONE_ERR_NOTFOUND ? HONE_OK : st;
+}
+
+static hone_status write_row(run *r, const document *d, const tally *t, hone_error *err)
+{
     json_t *o =
         json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "file", d->shown ? d->shown : "(all documents)",
-                  "reader", d->path ? r->readers[d->reader].row.row->component : "", "bytes",
+                  "reader", d->sourced ? r->readers[d->reader].row.row->component : "", "bytes",
                   (json_int_t)d->bytes, "blocks", (json_int_t)d->blocks, "samples",
-                  (json_int_t)written, "duplicates", (json_int_t)duplicates);
+                  (json_int_t)t->written, "duplicates", (json_int_t)t->duplicates);
     if (d->meta)
         (void)json_object_update_missing(o, d->meta);
     if (d->notes)
@@ -115,12 +190,109 @@ hone_status write_document(run *r, document *d, hone_error *err)
                                   json_string(d->status == HONE_ERR_SKIP ? "skipped" : "failed"));
         (void)json_object_set_new(o, "message", json_string(d->message ? d->message : ""));
     }
-    if (!o || json_array_append_new(r->documents, o))
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
-    for (size_t i = 0; i < d->n; i++)
-        sample_finish(&d->samples[i]);
-    free(d->samples);
-    d->samples = NULL;
-    d->n = d->cap = 0;
-    return HONE_OK;
+    return report_line(r, FILE_DOCUMENTS, o, err);
+}
+
+hone_status write_document(run *r, document *d, hone_error *err)
+{
+    prepare_report *p = r->report;
+    tally t = { 0 };
+    const char *key;
+    json_t *value;
+    hone_status st = HONE_OK;
+    if (d->status && d->status != HONE_ERR_SKIP && r->o->strict)
+        return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", d->shown ? d->shown : "recipes",
+                         d->message);
+    p->files += d->sourced;
+    if (d->status == HONE_OK && (st = write_samples(r, d, &t, err)))
+        return st;
+    if (d->sourced) {
+        p->read += d->status == HONE_OK;
+        p->cached += d->cached;
+        p->skipped += d->status == HONE_ERR_SKIP;
+        p->failed += d->status && d->status != HONE_ERR_SKIP;
+        p->empty += d->status == HONE_OK && t.written + t.duplicates == 0;
+        p->bytes += (int64_t)d->bytes;
+    }
+    r->progress.cached = p->cached;
+    p->blocks += (int64_t)d->blocks;
+    p->samples += t.written;
+    p->duplicates += t.duplicates;
+    p->lost_bytes += (int64_t)d->lost_bytes;
+    json_object_foreach(d->lost, key, value)
+    {
+        if ((st = count_cause(r->lost, key, json_integer_value(value), err)))
+            return st;
+    }
+    if (d->status && (st = name_document(r, FILE_FAILED, d->shown ? d->shown : "(all documents)",
+                                         d->status == HONE_ERR_SKIP ? "skipped" : "failed",
+                                         d->message ? d->message : "", err)))
+        return st;
+    return write_row(r, d, &t, err);
+}
+
+/* ------------------------------------------------------------------------ files */
+
+static hone_status open_file(file_writer **w, const char *out, const char *name, hone_error *err)
+{
+    char *path = path_join(out, name);
+    const hone_status st = path ? file_writer_open(w, path, err)
+                                : hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
+    free(path);
+    return st;
+}
+
+hone_status output_open(run *r, hone_error *err)
+{
+    char *folder = path_join(r->o->out, "report");
+    hone_status st =
+        folder ? dir_make(folder, err) : hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
+    free(folder);
+    if (!st)
+        st = open_file(&r->out, r->o->out, "samples.jsonl", err);
+    for (size_t i = 0; i < REPORT_FILES && !st; i++)
+        st = open_file(&r->files[i], r->o->out, file_names[i], err);
+    return st;
+}
+
+static hone_status commit(file_writer **w, hone_error *err)
+{
+    file_writer *one = *w;
+    *w = NULL;
+    return file_writer_commit(one, err);
+}
+
+/* The samples last: who sees them sees their report. */
+hone_status output_commit(run *r, hone_error *err)
+{
+    const prepare_report *p = r->report;
+    hone_status st = HONE_OK;
+    json_t *totals = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "files", (json_int_t)p->files, "read", (json_int_t)p->read, "archives",
+        (json_int_t)p->archives, "skipped", (json_int_t)p->skipped, "failed", (json_int_t)p->failed,
+        "refused", (json_int_t)p->refused, "no_reader", (json_int_t)p->no_reader, "binary",
+        (json_int_t)p->binary, "excluded", (json_int_t)p->excluded, "ignored",
+        (json_int_t)p->ignored, "hidden", (json_int_t)p->hidden, "empty", (json_int_t)p->empty,
+        "samples", (json_int_t)p->samples, "blocks", (json_int_t)p->blocks, "duplicates",
+        (json_int_t)p->duplicates, "bytes", (json_int_t)p->bytes, "lost_bytes",
+        (json_int_t)p->lost_bytes);
+    char *path = path_join(r->o->out, "report.json");
+    if (!path || !totals || json_object_set_new(p->detail, "totals", totals))
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    for (size_t i = 0; i < REPORT_FILES && !st; i++)
+        st = commit(&r->files[i], err);
+    if (!st)
+        st = json_write(p->detail, path, err);
+    if (!st)
+        st = commit(&r->out, err);
+    free(path);
+    return st;
+}
+
+void output_abort(run *r)
+{
+    file_writer_abort(r->out);
+    for (size_t i = 0; i < REPORT_FILES; i++)
+        file_writer_abort(r->files[i]);
 }

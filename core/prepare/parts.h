@@ -8,6 +8,7 @@
 #define CORE_PREPARE_PARTS_H
 
 #include "core/prepare/prepare.h"
+#include "core/prepare/walk.h"
 #include "hone/hone.h"
 
 /* -------------------------------------------------------------------- frames */
@@ -25,7 +26,13 @@
 #define FRAME_DONE 7   /* status, blocks, message: ends a request                        */
 #define FRAME_NOTE 8   /* a line for the report                                          */
 
-#define FRAME_LIMIT (256u << 20) /* bytes of one frame at most */
+/* From a process that unpacks an archive: */
+#define FRAME_ENTRY 9 /* name: a document follows                      */
+#define FRAME_DATA 10 /* bytes of it                                   */
+#define FRAME_END 11  /* 1 if it is whole; else left_out, why: ends it */
+#define FRAME_LEFT 12 /* left_out, name, why: an entry that is not read */
+
+#define FRAME_LIMIT (64u << 20) /* bytes of one frame at most */
 
 typedef struct frame {
     uint8_t type;
@@ -38,6 +45,7 @@ typedef struct frame {
 uint32_t frame_u32(frame *f);
 uint64_t frame_u64(frame *f);
 hone_str frame_str(frame *f);
+hone_str frame_bytes(frame *f); /* the same, of any bytes */
 
 /* The next whole frame of buf[0..n): *used bytes. HONE_ERR_SKIP: not all there yet;
  * HONE_ERR_FORMAT: no frame of ours. */
@@ -65,6 +73,7 @@ typedef struct reader_choice {
     component_row row;
     char *name;         /* owned: unambiguous */
     const json_t *json; /* borrowed, or NULL  */
+    bool perhaps;       /* an archive may hold documents for it: it may fail to open */
 } reader_choice;
 
 typedef struct crew { /* what every child of a run is started with */
@@ -91,15 +100,47 @@ int receive_descriptor(int socket); /* -1: closed, or none came */
 bool write_all(int fd, const void *p, size_t n);
 bool read_all(int fd, void *p, size_t n);
 
-/* ----------------------------------------------------------------------- report */
+/* ------------------------------------------------------------------------ spool */
 
-typedef struct document { /* one file of the sources */
-    char *path;           /* owned */
-    const char *shown;    /* path as reports and samples name it; borrowed from path */
-    size_t reader;        /* index into crew.readers */
+/* What a child said of a document, frame by frame, until the document's turn comes. Small ones
+ * stay in memory. */
+typedef struct spool {
+    text head;
+    int fd; /* 0: none; a file without a name, or an entry of the cache */
+    uint64_t n, start;
+} spool;
+
+/* folder: where a file without a name may lie. */
+HONE_MUST_CHECK hone_status spool_add(spool *s, const char *folder, const void *p, size_t n,
+                                      hone_error *err);
+void spool_finish(spool *s);
+
+typedef struct spool_reader {
+    const spool *s; /* borrowed */
+    uint64_t at;    /* bytes handed out */
+    uint8_t *buf;   /* owned */
+    size_t n, used, cap;
+} spool_reader;
+/* HONE_ERR_NOTFOUND: no frame is left. f is borrowed until the next call. */
+HONE_MUST_CHECK hone_status spool_next(spool_reader *r, frame *f, hone_error *err);
+void spool_reader_finish(spool_reader *r);
+/* A file in folder that no name leads to. */
+HONE_MUST_CHECK hone_status nameless_file(int *fd, const char *folder, hone_error *err);
+
+/* ------------------------------------------------------------------------ documents */
+
+#define KEY_BYTES 32
+
+typedef struct document {
+    char *shown;   /* owned: its name in samples and reports */
+    char *path;    /* owned: where to open it; NULL: fd has it */
+    int fd;        /* owned: an archive's entry in memory; 0: none */
+    size_t reader; /* index into crew.readers */
     uint64_t bytes, blocks;
-    sample *samples; /* owned, until written */
-    size_t n, cap;
+    bool sourced; /* false: what finish() of the recipes gives, of no document */
+    bool counted; /* one of the files that progress is shown of */
+    spool said;
+    uint64_t n;    /* samples in it */
     json_t *meta;  /* owned: {"title": "...", ...}, or NULL */
     json_t *notes; /* owned: ["...", ...], or NULL */
     json_t *lost;  /* owned: {"why": bytes}, or NULL */
@@ -107,6 +148,9 @@ typedef struct document { /* one file of the sources */
     hone_status status; /* HONE_OK, HONE_ERR_SKIP, or why it failed */
     char *message;      /* owned, or NULL */
     bool finished;
+    bool cached; /* said comes from the cache */
+    bool keyed;  /* key is known: it may go to the cache */
+    uint8_t key[KEY_BYTES];
 } document;
 void document_finish(document *d);
 
@@ -116,62 +160,139 @@ typedef struct worker {
     pid_t pid; /* 0: none */
     int fd;
     bool ready;      /* FRAME_READY came */
-    int64_t doc;     /* the document at hand, -1: none, -2: finish() */
+    int64_t doc;     /* number of the document at hand, -1: none, -2: finish() */
     double deadline; /* clock_now() at which it is taken from the child */
     uint8_t *in;     /* owned: bytes received and not decoded */
     size_t n_in, cap_in;
 } worker;
 
+/* Files of the report, a JSON object a line. */
+enum report_file { FILE_DOCUMENTS, FILE_LEFT_OUT, FILE_FAILED, FILE_DUPLICATES, REPORT_FILES };
+
+typedef struct id_set { /* open-addressed set of sample ids and who had them first */
+    struct id_slot {
+        uint64_t id; /* 0: free */
+        uint32_t doc;
+    } * slots; /* owned */
+    size_t n, cap;
+} id_set;
+
 typedef struct run {
     const prepare_options *o;
+    const prepare_input *in;
     crew crew;
-    const json_t *reader_options;
     reader_choice *readers;
     size_t cap_readers;
     recipe_choice *recipes;
-    document *docs;
-    size_t n_docs, cap_docs;
-    document last;        /* what finish() gives */
-    size_t hidden;        /* bytes of paths that are not shown; see sources.c */
-    size_t next, written; /* documents handed out; documents written */
+    size_t fallback; /* the reader of text that no reader claims; SIZE_MAX: none */
+
+    /* Documents on their way: numbers [written, next_in) are in the ring, those from next_out on
+     * wait for a child. */
+    document *ring; /* owned */
+    size_t n_ring;
+    uint64_t written, next_out, next_in;
+    uint64_t waiting_bytes; /* of documents in memory */
+    document last;          /* what finish() gives */
+
+    size_t hidden; /* bytes of paths that are not shown; see sources.c */
+    bool counting; /* the first walk: only counts */
     worker *workers;
     size_t n_workers;
     bool asked;     /* the first child has said what its recipes need */
     bool needs_all; /* a recipe has finish(): one process must see all documents */
-    file_writer *out;
-    uint64_t *seen; /* owned: open-addressed set of sample ids, 0 = free */
-    size_t n_seen, cap_seen;
+
+    uint8_t config_key[KEY_BYTES]; /* of readers, recipes, tokenizer: what all documents share */
+    char *cache;                   /* owned: folder, or NULL */
+    file_writer *out, *files[REPORT_FILES];
+    id_set ids;
     prepare_report *report;
-    json_t *no_reader, *lost, *documents; /* owned by report->detail */
+    prepare_progress progress;
+    double began;
+    json_t *no_reader, *lost; /* borrowed from report->detail */
 } run;
 
 /* sources.c */
-HONE_MUST_CHECK hone_status list_documents(run *r, hone_error *err);
-HONE_MUST_CHECK hone_status list_recipes(run *r, const json_t *recipe_options, hone_error *err);
+HONE_MUST_CHECK hone_status list_recipes(run *r, hone_error *err);
 /* Options of a recipe that is not installed are a mistake; readers may be configured for
  * files that are not there today. */
-HONE_MUST_CHECK hone_status check_recipe_options(const run *r, const json_t *recipe_options,
-                                                 hone_error *err);
+HONE_MUST_CHECK hone_status check_recipe_options(const run *r, hone_error *err);
+/* Walks the sources: first (r->counting) to count files and find their readers, then to hand
+ * them out. */
+HONE_MUST_CHECK hone_status walk_sources(run *r, hone_error *err);
+/* What reads a file of this name: a reader's index, or one of these. */
+#define KIND_ARCHIVE (SIZE_MAX - 1)
+#define KIND_NONE (SIZE_MAX - 2)
+size_t kind_of(const run *r, const char *name);
+bool is_excluded(const run *r, const char *path);
+bool is_without(const run *r, const char *path, const char *shown);
+bool looks_binary(const void *p, size_t n);
+/* A file or entry that is not read: counted, named, and maybe the end of the run. */
+HONE_MUST_CHECK hone_status left_over(run *r, const char *shown, left_out why, const char *said,
+                                      hone_error *err);
 /* causes[key] += by */
 HONE_MUST_CHECK hone_status count_cause(json_t *causes, const char *key, json_int_t by,
                                         hone_error *err);
 
+/* prepare.c */
+/* One more document; what d owns is the run's. Returns once there is room for the next. */
+HONE_MUST_CHECK hone_status submit(run *r, document *d, hone_error *err);
+/* Give and take what is possible now, waiting a little when nothing is. also: another descriptor
+ * that is looked at, or -1; *ready: there is something to read on it. */
+HONE_MUST_CHECK hone_status step(run *r, int also, bool *ready, hone_error *err);
+
+/* archive.c */
+/* The documents of an archive at path. */
+HONE_MUST_CHECK hone_status read_archive(run *r, const char *path, const char *shown,
+                                         hone_error *err);
+/* unpack.c: the body of the process that unpacks. Never returns. */
+_Noreturn void unpack_run(const run *r, int socket, int archive, const char *shown);
+/* Its work on bytes in memory, for fuzzing too: frames go to send. */
+typedef struct unpack_limits {
+    uint64_t entry_bytes, total_bytes, entries;
+    double ratio;
+    int depth;
+} unpack_limits;
+HONE_MUST_CHECK hone_status unpack_bytes(const run *r, const unpack_limits *limits,
+                                         const uint8_t *p, size_t n, const char *shown,
+                                         bool (*send)(void *ctx, const void *p, size_t n),
+                                         void *ctx, hone_error *err);
+unpack_limits unpack_limits_of(const prepare_options *o);
+
 /* worker.c */
 HONE_MUST_CHECK hone_status worker_start(run *r, worker *w, hone_error *err);
+/* A child with a socket: in the child *pid is 0 and *fd its end. */
+HONE_MUST_CHECK hone_status start_process(pid_t *pid, int *fd, hone_error *err);
+int keep_only(int fd, int *also);
 /* Ends the child, if there is one; *status (may be NULL) gets how it ended. */
 void worker_stop(worker *w, bool kill_it, int *status);
-/* Document `index` to the child, or -2: the recipes' finish(). */
+/* Document number `index` to the child, or -2: the recipes' finish(). */
 HONE_MUST_CHECK hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err);
-/* One frame of a child. A failure that is the child's own has *fault set. */
+/* A frame about d. A failure that is the child's own has *fault set. out: the sample of a
+ * FRAME_SAMPLE, or NULL where it is only checked. */
+HONE_MUST_CHECK hone_status take_about(run *r, document *d, frame *f, sample *out, bool *fault,
+                                       hone_error *err);
+/* One frame of a child. */
 HONE_MUST_CHECK hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err);
 /* Receive and take what has come. */
 HONE_MUST_CHECK hone_status worker_read(run *r, worker *w, hone_error *err);
 /* The child is gone (why NULL), or is ended because of `why`: its document has failed, the next
  * gets a new child. */
 HONE_MUST_CHECK hone_status worker_lost(run *r, worker *w, const char *why, hone_error *err);
+const char *how_it_ended(int status, char *buf, size_t n);
+HONE_MUST_CHECK hone_status keep_message(document *d, hone_status status, hone_str said,
+                                         hone_error *err);
+static inline document *ring_at(run *r, uint64_t number)
+{
+    return &r->ring[number % r->n_ring];
+}
 
 /* output.c */
+HONE_MUST_CHECK hone_status output_open(run *r, hone_error *err);
 /* The document whose turn it is: samples out, report, memory back. */
 HONE_MUST_CHECK hone_status write_document(run *r, document *d, hone_error *err);
+HONE_MUST_CHECK hone_status output_commit(run *r, hone_error *err);
+void output_abort(run *r);
+/* A line of one of the report's files; o is given up. */
+HONE_MUST_CHECK hone_status report_line(run *r, enum report_file file, json_t *o, hone_error *err);
 
 #endif /* CORE_PREPARE_PARTS_H */

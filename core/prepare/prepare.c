@@ -1,9 +1,11 @@
 /*
- * prepare.c - the run: which files, which readers, children at work, samples in order.
+ * prepare.c - the run: children at work, samples in order.
  *
- * Documents are handed to children as descriptors and come back as frames. Results wait
- * until all earlier documents are written, so the output does not depend on who was
- * faster; how far ahead children may run is bounded, and so is the memory.
+ * Documents come one after another from the walk (sources.c), are handed to children as
+ * descriptors and come back as frames. Results wait in a ring until all earlier documents are
+ * written, so the output does not depend on who was faster; the ring has a size, what waits in
+ * it goes to disk when it is large, and the walk goes on only when there is room: memory does
+ * not grow with the corpus.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,49 +13,101 @@
 #include <math.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/prepare/parts.h"
 
-#define AHEAD 16    /* documents per child that may wait for an earlier one */
+#define AHEAD 16                    /* documents per child that may wait for an earlier one */
+#define RING 512                    /* ... and of all children                              */
+#define MAX_JOBS 256                /* children at once                                     */
+#define WAITING_BYTES (64ull << 20) /* of documents in memory (of archives)                 */
 #define POLL_MS 200 /* how often time limits and the user's wish to stop are looked at */
 
 /* clang-format off */
 const hone_option prepare_option_rows[] = {
-    HONE_ROW_PATHS(prepare_options, sources, NULL, "files and folders to read"),
+    HONE_ROW_PATHS(prepare_options, sources, NULL, "files, folders and archives to read"),
     { "out", HONE_OPT_PATH, offsetof(prepare_options, out), 0, 0, "run/data", NULL, "folder of samples.jsonl and report.json" },
     HONE_ROW_LIST(prepare_options, recipes, "headings,raw", "recipes, in order; every document goes through each"),
     HONE_ROW_LIST(prepare_options, exclude, NULL, "patterns of paths left out, as in a shell: */old/*"),
+    HONE_ROW_BOOL(prepare_options, gitignore, "true", "leave out what .gitignore files name, as git would"),
+    HONE_ROW_BOOL(prepare_options, hidden, "false", "read files and folders whose names begin with a dot"),
+    HONE_ROW_STRING(prepare_options, fallback, NULL, "reader of text files of kinds that no reader knows: text; default: they are left out"),
     HONE_ROW_BOOL(prepare_options, strict, "false", "a document that fails ends the run; else it is counted and named"),
     HONE_ROW_I64(prepare_options, timeout, 1, 86400, "120", "seconds a document may take"),
     HONE_ROW_I64(prepare_options, memory_mb, 0, 1 << 20, "4096", "memory of a process that reads documents, MB; 0: no limit"),
-    HONE_ROW_I64(prepare_options, jobs, 0, 256, "0", "processes at once; 0: one per core"),
+    HONE_ROW_I64(prepare_options, jobs, 0, MAX_JOBS, "0", "processes at once; 0: one per core"),
+    HONE_ROW_I64(prepare_options, max_mb, 1, 1 << 20, "512", "size of one document, MB; larger ones are left out"),
+    HONE_ROW_I64(prepare_options, archive_depth, 0, 16, "3", "archives inside archives that are opened; 0: no archive is"),
+    HONE_ROW_I64(prepare_options, archive_entries, 1, 1 << 30, "200000", "entries that are read of one archive"),
+    HONE_ROW_I64(prepare_options, archive_mb, 1, 1 << 20, "16384", "bytes that one archive may unpack to, MB"),
+    HONE_ROW_F64(prepare_options, archive_ratio, 1, 1e6, "250", "bytes that each byte of an archive may unpack to"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
 
-static hone_status step(run *r, hone_error *err)
+/* ------------------------------------------------------------------------ the ring */
+
+static hone_status write_finished(run *r, hone_error *err)
 {
-    struct pollfd polls[256];
-    size_t which[256], n = 0;
-    hone_status st;
-    for (size_t i = 0; i < r->n_workers; i++) {
+    hone_status st = HONE_OK;
+    while (!st && r->written < r->next_in && ring_at(r, r->written)->finished) {
+        document *d = ring_at(r, r->written);
+        st = write_document(r, d, err);
+        if (d->fd)
+            r->waiting_bytes -= d->bytes;
+        r->progress.file = d->shown;
+        r->progress.seconds = clock_now() - r->began;
+        r->progress.samples = r->report->samples;
+        if (d->counted) {
+            r->progress.files++;
+            r->progress.bytes += (int64_t)d->bytes;
+        }
+        if (!st && r->in->on_progress)
+            r->in->on_progress(r->in->ctx, &r->progress);
+        document_finish(d);
+        r->written++;
+    }
+    return st;
+}
+
+static hone_status give_work(run *r, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    for (size_t i = 0; i < r->n_workers && !st; i++) {
         worker *w = &r->workers[i];
-        const bool work = r->next < r->n_docs && r->next < r->written + r->n_workers * AHEAD;
+        while (r->next_out < r->next_in && ring_at(r, r->next_out)->finished)
+            r->next_out++; /* could not be opened, or is known */
+        const bool work = r->next_out < r->next_in;
         const bool wanted = i == 0 || (r->asked && !r->needs_all);
-        if (!w->pid && work && wanted && (st = worker_start(r, w, err)))
-            return st;
-        if (w->pid && w->ready && w->doc == -1 && work &&
-            (st = hand_out(r, w, (int64_t)r->next++, err)))
-            return st;
+        if (!w->pid && wanted && (work || !r->asked))
+            st = worker_start(r, w, err);
+        if (!st && w->pid && w->ready && w->doc == -1 && work)
+            st = hand_out(r, w, (int64_t)r->next_out++, err);
         if (w->pid && w->doc == -1 && w->ready)
             w->deadline = INFINITY;
-        if (w->pid) {
-            which[n] = i;
-            polls[n++] = (struct pollfd){ .fd = w->fd, .events = POLLIN };
-        }
     }
-    if (poll(polls, n, POLL_MS) < 0 && errno != EINTR)
+    return st;
+}
+
+hone_status step(run *r, int also, bool *ready, hone_error *err)
+{
+    struct pollfd polls[MAX_JOBS + 1];
+    size_t which[MAX_JOBS], n = 0;
+    hone_status st = give_work(r, err);
+    if (st)
+        return st;
+    if ((st = write_finished(r, err)))
+        return st;
+    for (size_t i = 0; i < r->n_workers; i++)
+        if (r->workers[i].pid) {
+            which[n] = i;
+            polls[n++] = (struct pollfd){ .fd = r->workers[i].fd, .events = POLLIN };
+        }
+    polls[n] = (struct pollfd){ .fd = also, .events = POLLIN };
+    if (poll(polls, n + 1, POLL_MS) < 0 && errno != EINTR)
         return hone_fail(err, HONE_ERR_IO, "cannot wait for documents: %s", strerror(errno));
+    if (ready)
+        *ready = polls[n].revents != 0;
     for (size_t i = 0; i < n; i++) {
         worker *w = &r->workers[which[i]];
         if (polls[i].revents & (POLLIN | POLLHUP | POLLERR)) {
@@ -67,8 +121,34 @@ static hone_status step(run *r, hone_error *err)
         }
     }
     if (host_is_cancelled())
-        return hone_fail(err, HONE_ERR_CANCELLED, "interrupted; nothing was written");
-    return HONE_OK;
+        return hone_fail(err, HONE_ERR_CANCELLED, "interrupted; the dataset is as it was before");
+    return write_finished(r, err);
+}
+
+hone_status submit(run *r, document *d, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    *ring_at(r, r->next_in++) = *d;
+    if (d->fd)
+        r->waiting_bytes += d->bytes;
+    *d = (document){ 0 };
+    do {
+        st = r->next_out < r->next_in || !r->asked ? give_work(r, err) : HONE_OK;
+        if (!st)
+            st = write_finished(r, err);
+        if (st || (r->next_in - r->written < r->n_ring && r->waiting_bytes < WAITING_BYTES))
+            break;
+        st = step(r, -1, NULL, err);
+    } while (!st);
+    return st;
+}
+
+static hone_status drain(run *r, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    while (!st && r->written < r->next_in)
+        st = step(r, -1, NULL, err);
+    return st;
 }
 
 /* finish() of the recipes, in the one process that has seen all documents. */
@@ -78,32 +158,30 @@ static hone_status finish_all(run *r, hone_error *err)
     if (!r->needs_all || !w->pid)
         return HONE_OK;
     hone_status st = hand_out(r, w, -2, err);
-    while (!r->last.finished && !st) {
-        struct pollfd one = { .fd = w->fd, .events = POLLIN };
-        if (poll(&one, 1, POLL_MS) > 0)
-            st = worker_read(r, w, err);
-        else if (clock_now() > w->deadline)
-            st = worker_lost(r, w, "took too long", err);
-        if (!st && host_is_cancelled())
-            st = hone_fail(err, HONE_ERR_CANCELLED, "interrupted; nothing was written");
-    }
+    while (!r->last.finished && !st)
+        st = step(r, -1, NULL, err);
     if (!st && r->last.status)
         return hone_fail(err, r->last.status, "%s", r->last.message);
     return st ? st : write_document(r, &r->last, err);
 }
 
+/* ------------------------------------------------------------------------ the run */
+
 static hone_status start(run *r, hone_error *err)
 {
     int64_t jobs = r->o->jobs ? r->o->jobs : cpu_count();
-    if (jobs > (int64_t)r->n_docs)
-        jobs = (int64_t)r->n_docs;
-    if (jobs > 256)
-        jobs = 256;
-    r->n_workers = (size_t)(jobs > 0 ? jobs : 0);
-    if (!(r->workers = mem_new(r->n_workers + 1, sizeof *r->workers)))
+    if (!r->report->archives && jobs > r->progress.all_files)
+        jobs = r->progress.all_files;
+    jobs = jobs < 1 ? 1 : jobs > MAX_JOBS ? MAX_JOBS : jobs;
+    r->n_workers = (size_t)jobs;
+    r->n_ring = r->n_workers * AHEAD < RING ? r->n_workers * AHEAD : RING;
+    r->workers = mem_new(r->n_workers, sizeof *r->workers);
+    r->ring = mem_new(r->n_ring, sizeof *r->ring);
+    if (!r->workers || !r->ring)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for processes");
     r->crew.memory_bytes = r->o->memory_mb << 20;
     r->crew.timeout_seconds = r->o->timeout;
+    r->report->archives = 0;
     return HONE_OK;
 }
 
@@ -117,91 +195,66 @@ static int64_t count_tokens(const hone_tokenizer_service *self, hone_str words)
     return n;
 }
 
-static hone_status write_all_documents(run *r,
-                                       void (*on_progress)(void *, int64_t, int64_t, const char *),
-                                       void *ctx, hone_error *err)
+static hone_status read_all_documents(run *r, hone_error *err)
 {
-    while (r->written < r->n_docs) {
-        hone_status st = step(r, err);
-        while (!st && r->written < r->n_docs && r->docs[r->written].finished) {
-            document *d = &r->docs[r->written];
-            if (!(st = write_document(r, d, err)))
-                r->written++;
-            if (!st && on_progress)
-                on_progress(ctx, (int64_t)r->written, (int64_t)r->n_docs, d->shown);
-        }
-        if (st)
-            return st;
-    }
-    return HONE_OK;
+    hone_status st;
+    r->counting = true;
+    if ((st = walk_sources(r, err)) || (st = start(r, err)))
+        return st;
+    r->counting = false;
+    if ((st = walk_sources(r, err)) || (st = drain(r, err)))
+        return st;
+    return finish_all(r, err);
 }
 
-hone_status prepare_run(const prepare_options *o, registry *plugins, const json_t *reader_options,
-                        const json_t *recipe_options, const tokenizer *t,
-                        void (*on_progress)(void *ctx, int64_t done, int64_t total,
-                                            const char *file),
-                        void *ctx, prepare_report *report, hone_error *err)
+hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepare_report *report,
+                        hone_error *err)
 {
-    run r = {
-        .o = o, .crew = { .plugins = plugins }, .reader_options = reader_options, .report = report
-    };
-    char *samples = path_join(o->out, "samples.jsonl"),
-         *report_path = path_join(o->out, "report.json");
+    run r = { .o = o,
+              .in = in,
+              .crew = { .plugins = in->plugins },
+              .report = report,
+              .fallback = SIZE_MAX,
+              .began = clock_now() };
     const hone_tokenizer_service service = { .struct_size = sizeof service,
-                                             .ctx = (void *)(uintptr_t)t,
+                                             .ctx = (void *)(uintptr_t)in->tokenizer,
                                              .count = count_tokens };
+    int lock = -1;
     hone_status st;
     *report = (prepare_report){ 0 };
-    r.no_reader = json_object();
-    r.lost = json_object();
-    r.documents = json_array();
-    report->detail = json_pack("{s:o, s:o, s:o}", "no_reader", r.no_reader, "lost", r.lost,
-                               "documents", r.documents);
-    if (!samples || !report_path || !report->detail) {
+    report->detail = json_pack("{s:{}, s:{}}", "no_reader", "lost");
+    r.no_reader = json_object_get(report->detail, "no_reader");
+    r.lost = json_object_get(report->detail, "lost");
+    if (!r.lost) {
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
         goto out;
     }
-    if (t)
+    if (in->tokenizer)
         host_offer_service(HONE_SERVICE_TOKENIZER, &service);
-    if ((st = list_recipes(&r, recipe_options, err)) ||
-        (st = check_recipe_options(&r, recipe_options, err)) || (st = list_documents(&r, err)) ||
-        (st = dir_make(o->out, err)) || (st = file_writer_open(&r.out, samples, err)) ||
-        (st = start(&r, err)) || (st = write_all_documents(&r, on_progress, ctx, err)) ||
-        (st = finish_all(&r, err)))
+    if ((st = list_recipes(&r, err)) || (st = check_recipe_options(&r, err)) ||
+        (st = dir_make(o->out, err)) || (st = dir_lock(o->out, &lock, err)) ||
+        (st = output_open(&r, err)) || (st = read_all_documents(&r, err)))
         goto out;
-    st = file_writer_commit(r.out, err);
-    r.out = NULL;
-    if (st)
-        goto out;
-    json_t *totals = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)report->files,
-        "read", (json_int_t)report->read, "skipped", (json_int_t)report->skipped, "failed",
-        (json_int_t)report->failed, "no_reader", (json_int_t)report->no_reader, "excluded",
-        (json_int_t)report->excluded, "samples", (json_int_t)report->samples, "duplicates",
-        (json_int_t)report->duplicates, "bytes", (json_int_t)report->bytes, "lost_bytes",
-        (json_int_t)report->lost_bytes);
-    if (!totals || json_object_set_new(report->detail, "totals", totals))
-        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
-    else
-        st = json_write(report->detail, report_path, err);
+    st = output_commit(&r, err);
 out:
     for (size_t i = 0; r.workers && i < r.n_workers; i++) {
         worker_stop(&r.workers[i], st != HONE_OK, NULL);
         free(r.workers[i].in);
     }
     host_offer_service(HONE_SERVICE_TOKENIZER, NULL);
-    file_writer_abort(r.out);
-    for (size_t i = 0; i < r.n_docs; i++)
-        document_finish(&r.docs[i]);
+    output_abort(&r);
+    for (size_t i = 0; r.ring && i < r.n_ring; i++)
+        document_finish(&r.ring[i]);
     document_finish(&r.last);
     for (size_t i = 0; i < r.crew.n_readers; i++)
         free(r.readers[i].name);
-    free(r.docs);
+    free(r.ring);
     free(r.readers);
     free(r.recipes);
     free(r.workers);
-    free(r.seen);
-    free(samples);
-    free(report_path);
+    free(r.ids.slots);
+    free(r.cache);
+    if (lock >= 0)
+        (void)close(lock);
     return st;
 }

@@ -1,20 +1,22 @@
 /*
- * report.c - what a preparation says: per document in report.json, in short on the terminal.
+ * report.c - what a preparation says in short, on the terminal.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/prepare/parts.h"
 
-#define NAMED 12 /* documents named on the terminal; report.json names all */
+#define CAUSES 12 /* named on the terminal; report.json has all */
 
 void document_finish(document *d)
 {
-    for (size_t i = 0; i < d->n; i++)
-        sample_finish(&d->samples[i]);
-    free(d->samples);
+    spool_finish(&d->said);
+    free(d->shown);
     free(d->path);
+    if (d->fd)
+        (void)close(d->fd);
     free(d->message);
     json_decref(d->meta);
     json_decref(d->notes);
@@ -24,14 +26,14 @@ void document_finish(document *d)
 
 void prepare_report_finish(prepare_report *r)
 {
+    text_finish(&r->named);
     json_decref(r->detail);
     *r = (prepare_report){ 0 };
 }
 
-static void print_count(text *out, int64_t n, const char *what, const char *why)
+int64_t prepare_report_lost(const prepare_report *r)
 {
-    if (n)
-        text_printf(out, "  %8lld  %s%s\n", (long long)n, what, why);
+    return r->skipped + r->failed + r->refused;
 }
 
 /* {"key": count, ..}, largest first, as "count key" lines. */
@@ -42,7 +44,7 @@ static void print_causes(text *out, const json_t *causes, const char *title)
     if (!json_object_size(causes))
         return;
     text_printf(out, "%s\n", title);
-    for (json_int_t below = INT64_MAX, shown = 0; shown < NAMED; shown++) {
+    for (json_int_t below = INT64_MAX, shown = 0; shown < CAUSES; shown++) {
         json_int_t best = -1;
         json_object_foreach((json_t *)(uintptr_t)causes, key, value)
         {
@@ -63,28 +65,38 @@ static void print_causes(text *out, const json_t *causes, const char *title)
 
 void prepare_report_print(const prepare_report *r, text *out)
 {
-    size_t i;
-    json_t *d;
-    int shown = 0;
+    const struct {
+        int64_t n;
+        const char *what;
+    } counts[] = {
+        { r->cached, "of those were known from an earlier run" },
+        { r->duplicates, "samples left out: the same as an earlier one" },
+        { r->empty, "files gave no sample" },
+        { r->archives, "archives opened" },
+        { r->ignored, "left out: .gitignore" },
+        { r->excluded, "left out: prepare.exclude" },
+        { r->hidden, "left out: hidden" },
+        { r->no_reader, "left out: no reader for their kind" },
+        { r->binary, "left out: binary" },
+        { r->skipped, "files skipped by their reader or a recipe" },
+        { r->refused, "files REFUSED: links, limits, broken archives" },
+        { r->failed, "files FAILED" },
+    };
     text_printf(out, "  %8lld  samples from %lld of %lld files, %lld bytes\n",
                 (long long)r->samples, (long long)r->read, (long long)r->files,
                 (long long)r->bytes);
-    print_count(out, r->duplicates, "samples left out", ": the same as an earlier one");
-    print_count(out, r->empty, "files gave no sample", "");
-    print_count(out, r->excluded, "files left out", ": prepare.exclude");
-    print_count(out, r->no_reader, "files left out", ": no reader for their kind");
-    print_count(out, r->skipped, "files skipped", " by their reader or a recipe");
-    print_count(out, r->failed, "files FAILED", "");
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (counts[i].n)
+            text_printf(out, "  %8lld  %s\n", (long long)counts[i].n, counts[i].what);
     print_causes(out, json_object_get(r->detail, "no_reader"), "no reader for");
     print_causes(out, json_object_get(r->detail, "lost"), "bytes left out, and why");
-    json_array_foreach(json_object_get(r->detail, "documents"), i, d)
-    {
-        const char *said = json_string_value(json_object_get(d, "message"));
-        if (!said)
-            continue;
-        if (shown++ < NAMED)
-            text_printf(out, "  %s: %s\n", json_string_value(json_object_get(d, "file")), said);
-    }
-    if (shown > NAMED)
-        text_printf(out, "  and %d more, all in report.json\n", shown - NAMED);
+    if (r->named.n)
+        text_add(out, r->named.p, r->named.n);
+    const char *shown = r->named.p;
+    int64_t lines = 0;
+    for (; shown && (shown = strchr(shown, '\n')); shown++)
+        lines++;
+    if (r->n_named > lines)
+        text_printf(out, "  and %lld more, all in report/failed.jsonl\n",
+                    (long long)(r->n_named - lines));
 }

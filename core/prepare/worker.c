@@ -17,38 +17,52 @@
 
 #define START_SECONDS 60 /* a child has this long to open its plugins */
 
-/* In the child: no descriptor but the standard three and the socket, which becomes the fourth. The
- * others are files of the run: the samples being written, the sockets of other children. */
-static int keep_only(int fd)
+/* In the child: no descriptor but the standard three, the socket and one more (-1: none), which
+ * become the fourth and fifth. The others are files of the run: the samples being written, the
+ * sockets of other children. */
+int keep_only(int fd, int *also)
 {
-    const int kept = STDERR_FILENO + 1;
-    if (fd != kept && dup2(fd, kept) < 0)
+    const int first = STDERR_FILENO + 1, high = fcntl(fd, F_DUPFD, 64);
+    const int other = also ? fcntl(*also, F_DUPFD, 64) : -1;
+    if (high < 0 || (also && other < 0) || dup2(high, first) < 0 ||
+        (also && dup2(other, first + 1) < 0))
         _exit(1);
-    if (close_range((unsigned)kept + 1, ~0u, 0) != 0)
-        for (int i = kept + 1; i < 4096; i++)
+    const int end = first + 1 + (also != NULL);
+    if (close_range((unsigned)end, ~0u, 0) != 0)
+        for (int i = end; i < 4096; i++)
             (void)close(i);
-    return kept;
+    if (also)
+        *also = first + 1;
+    return first;
 }
 
-hone_status worker_start(run *r, worker *w, hone_error *err)
+hone_status start_process(pid_t *pid, int *fd, hone_error *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
                          strerror(errno));
     (void)fflush(NULL);
-    const pid_t pid = fork();
-    if (pid < 0) {
+    *pid = fork();
+    if (*pid < 0) {
         (void)close(pair[0]);
         (void)close(pair[1]);
+        *pid = 0;
         return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
                          strerror(errno));
     }
-    if (pid == 0)
-        child_run(&r->crew, keep_only(pair[1]));
-    (void)close(pair[1]);
-    w->pid = pid;
-    w->fd = pair[0];
+    *fd = pair[*pid == 0];
+    (void)close(pair[*pid != 0]);
+    return HONE_OK;
+}
+
+hone_status worker_start(run *r, worker *w, hone_error *err)
+{
+    hone_status st = start_process(&w->pid, &w->fd, err);
+    if (st)
+        return st;
+    if (w->pid == 0)
+        child_run(&r->crew, keep_only(w->fd, NULL));
     w->ready = false;
     w->doc = -1;
     w->n_in = 0;
@@ -72,41 +86,45 @@ void worker_stop(worker *w, bool kill_it, int *status)
         *status = ended;
 }
 
+/* A document that cannot be opened is finished at once. */
+static int open_document(document *d, hone_error *err)
+{
+    struct stat s;
+    hone_error why = { 0 };
+    const int fd = d->path ? open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : d->fd;
+    if (fd >= 0 && fstat(fd, &s) == 0 && S_ISREG(s.st_mode)) {
+        d->bytes = (uint64_t)s.st_size;
+        return fd;
+    }
+    d->status = hone_fail(&why, HONE_ERR_IO, "cannot be read: %s",
+                          fd < 0 ? strerror(errno) : "no regular file");
+    if (fd >= 0 && d->path)
+        (void)close(fd);
+    d->finished = true;
+    return keep_message(d, d->status, hone_s(why.message), err) ? -2 : -1;
+}
+
 hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err)
 {
+    document *d = index >= 0 ? ring_at(r, (uint64_t)index) : NULL;
     text t = { 0 };
     hone_status st = HONE_OK;
-    int fd = -1;
-    if (index >= 0) {
-        document *d = &r->docs[index];
-        struct stat s;
-        fd = open(d->path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) {
-            hone_error why = { 0 };
-            d->status = hone_fail(&why, HONE_ERR_IO, "cannot be read: %s",
-                                  fd < 0 ? strerror(errno) : "no regular file");
-            d->message = mem_strdup(why.message);
-            d->finished = true;
-            if (fd >= 0)
-                (void)close(fd);
-            return HONE_OK;
-        }
-        d->bytes = (uint64_t)s.st_size;
-        const size_t at = frame_begin(&t, FRAME_REQUEST);
+    const int fd = d ? open_document(d, err) : -1;
+    if (d && fd < 0)
+        return fd == -1 ? HONE_OK : HONE_ERR_NOMEM;
+    const size_t at = frame_begin(&t, d ? FRAME_REQUEST : FRAME_FINISH);
+    if (d) {
         frame_put_u32(&t, (uint32_t)d->reader);
         frame_put_str(&t, hone_s(d->shown));
-        frame_end(&t, at);
-    } else {
-        const size_t at = frame_begin(&t, FRAME_FINISH);
-        frame_end(&t, at);
     }
+    frame_end(&t, at);
     st = text_status(&t, err);
     w->doc = index;
     w->deadline = clock_now() + (double)r->o->timeout;
     /* A child that has died is noticed when its answer does not come. */
     if (!st && write_all(w->fd, t.p, t.n) && fd >= 0)
         (void)!send_descriptor(w->fd, fd, NULL);
-    if (fd >= 0)
+    if (fd >= 0 && d->path)
         (void)close(fd);
     text_finish(&t);
     return st;
@@ -114,7 +132,8 @@ hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err)
 
 /* ------------------------------------------------------------------------ frames */
 
-static hone_status take_sample(run *r, document *d, frame *f, hone_error *err)
+/* out: NULL where the frame is only checked. */
+static hone_status take_sample(const run *r, document *d, frame *f, sample *out, hone_error *err)
 {
     const uint32_t recipe = frame_u32(f), n = frame_u32(f);
     const char *unit = json_string_value(json_object_get(d->meta, "unit"));
@@ -129,28 +148,28 @@ static hone_status take_sample(run *r, document *d, frame *f, hone_error *err)
         const hone_str words = frame_str(f);
         if (f->bad || role > HONE_ROLE_ASSISTANT || (role == HONE_ROLE_RAW && n != 1))
             st = hone_fail(err, HONE_ERR_FORMAT, "a sample with a malformed segment %u", i + 1);
-        else if (d->path && (start > n_units || length > n_units - start))
+        else if (d->sourced && (start > n_units || length > n_units - start))
             st = hone_fail(err, HONE_ERR_FORMAT, "a sample from %ss %llu+%llu of a file of %llu",
                            unit ? unit : "byte", (unsigned long long)start,
                            (unsigned long long)length, (unsigned long long)n_units);
-        else
+        else if (out)
             st = sample_add(&s, role, learn != 0, words, start, length, err);
+    }
+    if (st || !out) {
+        sample_finish(&s);
+        d->n += !st;
+        return st;
     }
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
     s.file = d->shown ? mem_strdup(d->shown) : NULL;
     s.unit = unit ? mem_strdup(unit) : NULL;
-    if (!st && (!s.recipe || (d->shown && !s.file) || (unit && !s.unit) ||
-                !mem_grow(&d->samples, &d->cap, d->n + 1, sizeof s)))
-        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
-    if (st) {
-        sample_finish(&s);
-        return st;
-    }
-    d->samples[d->n++] = s;
-    return HONE_OK;
+    *out = s;
+    return s.recipe && (s.file || !d->shown) && (s.unit || !unit)
+               ? HONE_OK
+               : hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
 }
 
-static hone_status take_lost(run *r, document *d, frame *f, hone_error *err)
+static hone_status take_lost(const run *r, document *d, frame *f, hone_error *err)
 {
     const uint32_t who = frame_u32(f);
     const uint64_t bytes = frame_u64(f);
@@ -210,7 +229,7 @@ static hone_status take_note(document *d, frame *f, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status keep_message(document *d, hone_status status, hone_str said, hone_error *err)
+hone_status keep_message(document *d, hone_status status, hone_str said, hone_error *err)
 {
     d->status = status;
     free(d->message);
@@ -223,10 +242,38 @@ static hone_status keep_message(document *d, hone_status status, hone_str said, 
     return HONE_OK;
 }
 
+hone_status take_about(run *r, document *d, frame *f, sample *out, bool *fault, hone_error *err)
+{
+    hone_status st;
+    *fault = true;
+    switch (f->type) {
+    case FRAME_SAMPLE:
+        return take_sample(r, d, f, out, err);
+    case FRAME_LOST:
+        return take_lost(r, d, f, err);
+    case FRAME_META:
+        return take_meta(d, f, err);
+    case FRAME_NOTE:
+        return take_note(d, f, err);
+    case FRAME_DONE: {
+        const hone_status status = (hone_status)frame_u32(f);
+        d->blocks = frame_u64(f);
+        const hone_str said = frame_str(f);
+        if (f->bad || status > 0)
+            return hone_fail(err, HONE_ERR_FORMAT, "a malformed end");
+        st = keep_message(d, status, said, err);
+        *fault = false;
+        d->finished = true;
+        return st;
+    }
+    default:
+        return hone_fail(err, HONE_ERR_FORMAT, "frame type %u", f->type);
+    }
+}
+
 hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err)
 {
-    document *d = w->doc >= 0 ? &r->docs[w->doc] : w->doc == -2 ? &r->last : NULL;
-    hone_status st = HONE_OK;
+    document *d = w->doc >= 0 ? ring_at(r, (uint64_t)w->doc) : w->doc == -2 ? &r->last : NULL;
     *fault = true;
     if (f->type == FRAME_READY && !w->ready) {
         w->ready = true;
@@ -244,34 +291,25 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
     }
     if (!d)
         return hone_fail(err, HONE_ERR_FORMAT, "an answer that nobody asked for");
-    switch (f->type) {
-    case FRAME_SAMPLE:
-        return take_sample(r, d, f, err);
-    case FRAME_LOST:
-        return take_lost(r, d, f, err);
-    case FRAME_META:
-        return take_meta(d, f, err);
-    case FRAME_NOTE:
-        return take_note(d, f, err);
-    case FRAME_DONE: {
-        const hone_status status = (hone_status)frame_u32(f);
-        d->blocks = frame_u64(f);
-        const hone_str said = frame_str(f);
-        if (f->bad || status > 0)
-            return hone_fail(err, HONE_ERR_FORMAT, "a malformed end");
-        st = keep_message(d, status, said, err);
-        *fault = false;
-        d->finished = true;
+    const frame whole = *f;
+    hone_status st = take_about(r, d, f, NULL, fault, err);
+    if (st)
+        return st;
+    *fault = false; /* what fails now is not the child's */
+    /* The frame's length and type stand in front of its fields. */
+    if ((st = spool_add(&d->said, r->o->out, whole.p - 5, whole.n + 5, err)))
+        return st;
+    if (d->finished) {
         w->doc = -1;
         w->deadline = INFINITY;
-        return st;
+        if (d->status == HONE_ERR_NOMEM) /* it may be bloated */
+            worker_stop(w, true, NULL);
     }
-    default:
-        return hone_fail(err, HONE_ERR_FORMAT, "frame type %u", f->type);
-    }
+    *fault = true;
+    return HONE_OK;
 }
 
-static const char *how_it_ended(int status, char *buf, size_t n)
+const char *how_it_ended(int status, char *buf, size_t n)
 {
     if (WIFSIGNALED(status))
         (void)snprintf(buf, n, "crashed its process with signal %d (%s)", WTERMSIG(status),
@@ -297,7 +335,7 @@ hone_status worker_lost(run *r, worker *w, const char *why, hone_error *err)
                          why);
     if (index == -1)
         return HONE_OK;
-    document *d = index == -2 ? &r->last : &r->docs[index];
+    document *d = index == -2 ? &r->last : ring_at(r, (uint64_t)index);
     if (r->needs_all)
         return hone_fail(err, HONE_ERR_STATE,
                          "%s %s, and a recipe needs all documents in one process; leave it out "
@@ -318,7 +356,7 @@ hone_status worker_read(run *r, worker *w, hone_error *err)
         return worker_lost(r, w, NULL, err);
     w->n_in += (size_t)got;
     size_t at = 0;
-    while (at < w->n_in) {
+    while (at < w->n_in && w->pid) {
         frame f;
         size_t used = 0;
         bool fault = true;

@@ -14,14 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     static const hone_note_row recipe_row = { HONE_KIND_RECIPE, "echo", "" };
     static reader_choice reader = { .row = { NULL, &reader_row } };
     static recipe_choice recipe = { .name = "echo", .row = { NULL, &recipe_row } };
-    char path[] = "docs/a.bad";
-    document d = { .path = path, .shown = path, .bytes = 100 };
-    run r = { .crew = { .readers = &reader, .n_readers = 1, .recipes = &recipe, .n_recipes = 1 },
+    const prepare_options o = { .out = "/tmp" };
+    document d = { .shown = mem_strdup("docs/a.bad"), .bytes = 100, .sourced = true };
+    run r = { .o = &o,
+              .crew = { .readers = &reader, .n_readers = 1, .recipes = &recipe, .n_recipes = 1 },
               .readers = &reader,
               .recipes = &recipe,
-              .docs = &d,
-              .n_docs = 1 };
-    worker w = { .pid = 1, .ready = n % 2 == 0, .doc = 0 };
+              .ring = &d,
+              .n_ring = 1 };
+    worker w = { .ready = n % 2 == 0, .doc = 0 };
     size_t at = 0;
     while (at < n) {
         frame f;
@@ -33,11 +34,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         at += used;
     }
     const uint64_t n_units = json_object_get(d.meta, "unit") ? UINT32_MAX : d.bytes;
-    for (size_t i = 0; i < d.n; i++)
-        for (size_t k = 0; k < d.samples[i].n_segments; k++)
-            if (d.samples[i].segments[k].src_off + d.samples[i].segments[k].src_len > n_units)
+    spool_reader in = { .s = &d.said };
+    frame f;
+    while (!spool_next(&in, &f, NULL)) { /* what was taken once is taken again */
+        sample s = { 0 };
+        bool fault;
+        if (f.type == FRAME_SAMPLE && take_about(&r, &d, &f, &s, &fault, NULL))
+            abort();
+        for (size_t k = 0; k < s.n_segments; k++)
+            if (s.segments[k].src_off + s.segments[k].src_len > n_units)
                 abort();
-    d.path = NULL;
+        sample_finish(&s);
+    }
+    spool_reader_finish(&in);
     document_finish(&d);
     return 0;
 }

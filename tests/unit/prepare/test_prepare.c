@@ -4,10 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/prepare/prepare.h"
-#include "test.h"
-
-#include <unistd.h>
+#include "runs.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1 /* the sanitizer needs files and terabytes: children are not locked down */
@@ -22,71 +19,6 @@
 
 /* The sanitizer catches the signal, reports and exits. */
 #define CRASHED (SANITIZED ? "its process" : "signal 11")
-
-static char *dir, *docs, *out;
-static registry *plugins;
-
-static void put(const char *name, const char *bytes)
-{
-    hone_error err = { 0 };
-    char *path = path_join(docs, name);
-    CHECK_OK(file_write(path, bytes, strlen(bytes), &err), err);
-    free(path);
-}
-
-static hone_status run(prepare_options *o, prepare_report *r, hone_error *err)
-{
-    static const char *sources[1], *recipes[] = { "echo" };
-    sources[0] = docs;
-    o->sources = (hone_list){ sources, 1 };
-    o->recipes = (hone_list){ recipes, 1 };
-    o->out = out;
-    if (!o->timeout)
-        o->timeout = 20;
-    return prepare_run(o, plugins, NULL, NULL, NULL, NULL, NULL, r, err);
-}
-
-static char *samples(void)
-{
-    hone_error err = { 0 };
-    char *path = path_join(out, "samples.jsonl"), *p = NULL;
-    CHECK_OK(file_read(&p, NULL, path, 1 << 20, &err), err);
-    free(path);
-    return p;
-}
-
-static const char *message_of(const prepare_report *r, const char *name)
-{
-    size_t i;
-    json_t *d;
-    json_array_foreach(json_object_get(r->detail, "documents"), i, d)
-    {
-        if (strstr(json_string_value(json_object_get(d, "file")), name)) {
-            const char *said = json_string_value(json_object_get(d, "message"));
-            return said ? said : "";
-        }
-    }
-    return "not in the report";
-}
-
-static void begin(void)
-{
-    hone_error err = { 0 };
-    char name[] = "/tmp/hone-prepare-XXXXXX";
-    dir = mem_strdup(mkdtemp(name));
-    docs = path_join(dir, "docs");
-    out = path_join(dir, "out");
-    CHECK_OK(dir_make(docs, &err), err);
-}
-
-static void end(void)
-{
-    hone_error err = { 0 };
-    CHECK_OK(dir_remove(dir, &err), err);
-    free(dir);
-    free(docs);
-    free(out);
-}
 
 static void test_prepare__a_bad_document_costs_itself(void)
 {
@@ -123,17 +55,16 @@ static void test_prepare__a_bad_document_costs_itself(void)
     CHECK_OK(run(&o, &r, &err), err);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (!bad[i].jailed || !SANITIZED)
-            CHECK_HAS(message_of(&r, bad[i].name), bad[i].message);
-    CHECK_HAS(message_of(&r, "d.bad"), "not worth reading");
+            CHECK_LINE("documents", bad[i].name, bad[i].message);
+    CHECK_LINE("documents", "d.bad", "not worth reading");
     CHECK_INT(r.failed, failing);
     CHECK_INT(r.skipped, 1);
     CHECK_INT(r.read, 4);
     CHECK_INT(r.samples, 4);
     CHECK_INT(r.lost_bytes, 6);
-    char *p = samples(), *detail = json_dumps(r.detail, 0);
+    char *p = samples();
     CHECK_HAS(p, "\"docs/f.bad\",\"start\":1000,\"end\":1002,\"unit\":\"page\"");
-    CHECK_HAS(detail, "\"unit\": \"page\", \"notes\": [\"it has pages\"]");
-    free(detail);
+    CHECK_LINE("documents", "f.bad", "\"unit\":\"page\",\"notes\":[\"it has pages\"]");
     const char *first = strstr(p, "\"first\""), *last = strstr(p, "\"last\"");
     CHECK(first && last && first < last);
     CHECK_HAS(p, "docs/a.bad");
@@ -196,11 +127,12 @@ static void test_prepare__mistakes_are_named(void)
     o = (prepare_options){
         .out = out, .sources = { none, 1 }, .recipes = { recipes, 1 }, .timeout = 9
     };
-    CHECK(prepare_run(&o, plugins, NULL, NULL, NULL, NULL, NULL, &r, &err) == HONE_ERR_NOTFOUND);
+    const prepare_input in = { .plugins = plugins };
+    CHECK(prepare_run(&o, &in, &r, &err) == HONE_ERR_NOTFOUND);
     CHECK_HAS(err.message, "echo");
     prepare_report_finish(&r);
     recipes[0] = "echo";
-    CHECK(prepare_run(&o, plugins, NULL, NULL, NULL, NULL, NULL, &r, &err) == HONE_ERR_IO);
+    CHECK(prepare_run(&o, &in, &r, &err) == HONE_ERR_IO);
     CHECK_HAS(err.message, "/nowhere/at/all");
     prepare_report_finish(&r);
     end();
