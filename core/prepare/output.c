@@ -209,6 +209,7 @@ hone_status write_document(run *r, document *d, hone_error *err)
     if (d->sourced) {
         p->read += d->status == HONE_OK;
         p->cached += d->cached;
+        p->opened += !d->cached;
         p->skipped += d->status == HONE_ERR_SKIP;
         p->failed += d->status && d->status != HONE_ERR_SKIP;
         p->empty += d->status == HONE_OK && t.written + t.duplicates == 0;
@@ -278,7 +279,10 @@ hone_status output_commit(run *r, hone_error *err)
         (json_int_t)p->duplicates, "bytes", (json_int_t)p->bytes, "lost_bytes",
         (json_int_t)p->lost_bytes);
     char *path = path_join(r->o->out, "report.json");
-    if (!path || !totals || json_object_set_new(p->detail, "totals", totals))
+    json_t *work = json_pack("{s:I, s:I}", "documents_read", (json_int_t)p->opened,
+                             "documents_known", (json_int_t)p->cached);
+    if (!path || !totals || json_object_set_new(p->detail, "totals", totals) ||
+        json_object_set_new(p->detail, "this_run", work))
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
     for (size_t i = 0; i < REPORT_FILES && !st; i++)
         st = commit(&r->files[i], err);

@@ -11,6 +11,8 @@
 #include "core/prepare/walk.h"
 #include "hone/hone.h"
 
+#include <time.h>
+
 /* -------------------------------------------------------------------- frames */
 
 /* A frame is a length (u32, of what follows), a type (u8) and fields; numbers are
@@ -74,6 +76,7 @@ typedef struct reader_choice {
     char *name;         /* owned: unambiguous */
     const json_t *json; /* borrowed, or NULL  */
     bool perhaps;       /* an archive may hold documents for it: it may fail to open */
+    uint8_t key[32];    /* of plugin and options, for the cache */
 } reader_choice;
 
 typedef struct crew { /* what every child of a run is started with */
@@ -148,8 +151,9 @@ typedef struct document {
     hone_status status; /* HONE_OK, HONE_ERR_SKIP, or why it failed */
     char *message;      /* owned, or NULL */
     bool finished;
-    bool cached; /* said comes from the cache */
-    bool keyed;  /* key is known: it may go to the cache */
+    bool cached;             /* said comes from the cache */
+    bool keyed;              /* key is known: it may go to the cache */
+    struct timespec changed; /* of the file, when its key was made */
     uint8_t key[KEY_BYTES];
 } document;
 void document_finish(document *d);
@@ -208,6 +212,7 @@ typedef struct run {
     prepare_report *report;
     prepare_progress progress;
     double began;
+    struct timespec started;
     json_t *no_reader, *lost; /* borrowed from report->detail */
 } run;
 
@@ -285,6 +290,15 @@ static inline document *ring_at(run *r, uint64_t number)
 {
     return &r->ring[number % r->n_ring];
 }
+
+/* cache.c */
+#define SMALL_ENTRY (128u << 10) /* bytes that are kept in memory */
+HONE_MUST_CHECK hone_status cache_open(run *r, hone_error *err);
+/* True: d is finished, with what is known of it. */
+bool cache_find(run *r, document *d);
+void cache_keep(run *r, const document *d);
+/* Within its size again; after the run. */
+void cache_trim(const run *r);
 
 /* output.c */
 HONE_MUST_CHECK hone_status output_open(run *r, hone_error *err);

@@ -41,6 +41,8 @@ const hone_option prepare_option_rows[] = {
     HONE_ROW_I64(prepare_options, archive_entries, 1, 1 << 30, "200000", "entries that are read of one archive"),
     HONE_ROW_I64(prepare_options, archive_mb, 1, 1 << 20, "16384", "bytes that one archive may unpack to, MB"),
     HONE_ROW_F64(prepare_options, archive_ratio, 1, 1e6, "250", "bytes that each byte of an archive may unpack to"),
+    HONE_ROW_PATH(prepare_options, cache, NULL, "folder of what documents gave in earlier runs; default: cache, in prepare.out"),
+    HONE_ROW_I64(prepare_options, cache_mb, 0, 1 << 24, "4096", "size of that folder, MB: what was not used longest goes first; 0: none is kept"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -128,13 +130,19 @@ hone_status step(run *r, int also, bool *ready, hone_error *err)
 hone_status submit(run *r, document *d, hone_error *err)
 {
     hone_status st = HONE_OK;
+    while (!r->asked && !st) /* what recipes need decides about the cache */
+        st = step(r, -1, NULL, err);
+    if (st) {
+        document_finish(d);
+        return st;
+    }
+    (void)cache_find(r, d);
     *ring_at(r, r->next_in++) = *d;
     if (d->fd)
         r->waiting_bytes += d->bytes;
     *d = (document){ 0 };
     do {
-        st = r->next_out < r->next_in || !r->asked ? give_work(r, err) : HONE_OK;
-        if (!st)
+        if (!(st = give_work(r, err)))
             st = write_finished(r, err);
         if (st || (r->next_in - r->written < r->n_ring && r->waiting_bytes < WAITING_BYTES))
             break;
@@ -199,7 +207,7 @@ static hone_status read_all_documents(run *r, hone_error *err)
 {
     hone_status st;
     r->counting = true;
-    if ((st = walk_sources(r, err)) || (st = start(r, err)))
+    if ((st = walk_sources(r, err)) || (st = start(r, err)) || (st = cache_open(r, err)))
         return st;
     r->counting = false;
     if ((st = walk_sources(r, err)) || (st = drain(r, err)))
@@ -221,6 +229,7 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
                                              .count = count_tokens };
     int lock = -1;
     hone_status st;
+    (void)clock_gettime(CLOCK_REALTIME, &r.started);
     *report = (prepare_report){ 0 };
     report->detail = json_pack("{s:{}, s:{}}", "no_reader", "lost");
     r.no_reader = json_object_get(report->detail, "no_reader");
@@ -235,7 +244,8 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
         (st = dir_make(o->out, err)) || (st = dir_lock(o->out, &lock, err)) ||
         (st = output_open(&r, err)) || (st = read_all_documents(&r, err)))
         goto out;
-    st = output_commit(&r, err);
+    if (!(st = output_commit(&r, err)))
+        cache_trim(&r);
 out:
     for (size_t i = 0; r.workers && i < r.n_workers; i++) {
         worker_stop(&r.workers[i], st != HONE_OK, NULL);

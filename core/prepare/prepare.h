@@ -33,16 +33,19 @@ typedef struct prepare_options { /* option rows: prepare_option_rows, section "p
     int64_t archive_depth;       /* archives in archives; 0: archives are not opened          */
     int64_t archive_entries, archive_mb;
     double archive_ratio; /* unpacked bytes for each of the archive */
+    const char *cache;    /* folder; NULL: <out>/cache                */
+    int64_t cache_mb;     /* 0: none                                  */
 } prepare_options;
 extern const hone_option prepare_option_rows[];
 
 /* The nothing-in-silence report of a preparation. */
 typedef struct prepare_report {
-    int64_t files;        /* documents met: those of archives count, archives do not */
-    int64_t read, cached; /* gave samples; of those: known from the cache            */
-    int64_t skipped;      /* left out by their reader or a recipe                    */
-    int64_t failed;       /* could not be read                                       */
-    int64_t refused;      /* links, special files, limits, broken archives, ...      */
+    int64_t files;          /* documents met: those of archives count, archives do not */
+    int64_t read;           /* gave samples, or could have                             */
+    int64_t cached, opened; /* known from the cache; handed to a process               */
+    int64_t skipped;        /* left out by their reader or a recipe                    */
+    int64_t failed;         /* could not be read                                       */
+    int64_t refused;        /* links, special files, limits, broken archives, ...      */
     int64_t no_reader, binary, excluded, ignored, hidden, archives;
     int64_t bytes, blocks, samples, duplicates, empty;
     int64_t lost_bytes; /* what readers and recipes reported as left out */
@@ -70,6 +73,7 @@ typedef struct prepare_input {
      * NULL. */
     const json_t *reader_options, *recipe_options;
     const tokenizer *tokenizer; /* the model's, for recipes, or NULL */
+    const char *key;            /* of what else recipes depend on: template, services; or NULL */
     hone_list without;          /* documents that are taken to be not there */
     void (*on_progress)(void *ctx, const prepare_progress *p); /* may be NULL */
     void *ctx;

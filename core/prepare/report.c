@@ -69,7 +69,7 @@ void prepare_report_print(const prepare_report *r, text *out)
         int64_t n;
         const char *what;
     } counts[] = {
-        { r->cached, "of those were known from an earlier run" },
+        { r->cached, "known from an earlier run, not read again" },
         { r->duplicates, "samples left out: the same as an earlier one" },
         { r->empty, "files gave no sample" },
         { r->archives, "archives opened" },

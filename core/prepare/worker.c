@@ -300,6 +300,7 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
     if ((st = spool_add(&d->said, r->o->out, whole.p - 5, whole.n + 5, err)))
         return st;
     if (d->finished) {
+        cache_keep(r, d);
         w->doc = -1;
         w->deadline = INFINITY;
         if (d->status == HONE_ERR_NOMEM) /* it may be bloated */
