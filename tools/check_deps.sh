@@ -48,7 +48,7 @@ function check_include(inc,    p) {
 }
 
 BEGIN {
-    n = split("base:1 plugin:2 data:3 model:4 prepare:5 train:5 exam:6 rag:6 serve:6 app:7", rows, " ")
+    n = split("base:1 plugin:2 data:3 model:4 generate:5 prepare:5 train:5 exam:6 rag:6 serve:6 app:7", rows, " ")
     for (i = 1; i <= n; i++) {
         split(rows[i], row, ":")
         level[row[1]] = row[2]

@@ -69,6 +69,11 @@ int64_t model_context(const model *m)
     return m->context;
 }
 
+int64_t model_max_sequences(const model *m)
+{
+    return m->max_sequences;
+}
+
 hone_status model_feed_parts(model *m, const model_part *parts, size_t n_parts, float *logits,
                              hone_error *err)
 {

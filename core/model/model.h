@@ -334,8 +334,9 @@ typedef struct model_part {
 } model_part;
 HONE_MUST_CHECK hone_status model_feed_parts(model *m, const model_part *parts, size_t n_parts,
                                              float *logits, hone_error *err);
-int64_t model_capacity(const model *m); /* ids of one pass, at most */
-int64_t model_context(const model *m);  /* rows of the cache */
+int64_t model_capacity(const model *m);      /* ids of one pass, at most */
+int64_t model_context(const model *m);       /* rows of the cache */
+int64_t model_max_sequences(const model *m); /* of a batch */
 /* Mean over the positions of each sequence of a batch of the last hidden state, after the final
  * norm: out (n_sequences, C, host), not normalised. */
 HONE_MUST_CHECK hone_status model_embed(model *m, const batch *b, float *out, hone_error *err);
