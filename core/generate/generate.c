@@ -12,7 +12,7 @@
 
 #include "core/generate/parts.h"
 
-#define MAX_WAITING 65536 /* handles at a time, of all recipes and processes */
+#define MAX_WAITING (1 << 19) /* handles at a time, of all recipes and processes */
 #define WAIT_MS 100       /* how often a wish to stop is looked at */
 
 /* clang-format off */
