@@ -12,6 +12,7 @@
 #include "core/base/base.h"
 #include "core/data/data.h"
 #include "core/exam/exam.h"
+#include "core/generate/generate.h"
 #include "core/model/model.h"
 #include "core/plugin/plugin.h"
 #include "core/prepare/prepare.h"
@@ -54,6 +55,7 @@ typedef struct settings {
     use_options use;
     exam_options exam;
     plan_settings plan;
+    generator_options generator;
     /* Sections whose rows belong to plugins: checked when the component is opened.
      * optimizer {"name": .., its options}; reader, recipe {name: {..}}; device, weights {..}. */
     json_t *optimizer, *reader, *recipe, *device, *weights; /* owned */
@@ -110,6 +112,7 @@ typedef struct session { /* opened in this order, closed in the reverse one */
     backend *back;
     model *net;
     char *adapter_owned; /* what is on the model; NULL: the base alone */
+    int64_t at_once;     /* conversations that the model's cache is for; 0: one */
 } session;
 
 #define SESSION_TOKENIZER 1u /* tokenizer and template                    */

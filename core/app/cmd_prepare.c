@@ -4,8 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "core/app/helper.h"
 #include "core/app/progress.h"
 
 typedef struct shown {
@@ -43,7 +45,10 @@ static void show_progress(void *ctx, const prepare_progress *p)
 static hone_status run(settings *s, const arguments *a, hone_error *err)
 {
     session z = { 0 };
+    helper h = { 0 };
     prepare_report report = { 0 };
+    prepare_options chosen = s->prepare;
+    char dry[] = "/tmp/hone-dry-run-XXXXXX";
     text out = { 0 };
     hone_status st = HONE_OK;
     if (a->n)
@@ -53,8 +58,12 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = session_open(&z, s, SESSION_TOKENIZER, err);
     else
         st = session_plugins(&z, s, err);
-    if (st)
+    if (st || (st = helper_open(&h, &z, s, err)))
         goto out;
+    if (s->generator.dry_run && !(chosen.out = mkdtemp(dry))) {
+        st = hone_fail(err, HONE_ERR_IO, "%s: cannot make a folder for the dry run", dry);
+        goto out;
+    }
     shown view = { .terminal = isatty(STDERR_FILENO) == 1, .last = clock_now() };
     const prepare_input in = { .plugins = z.plugins,
                                .reader_options = s->reader,
@@ -62,11 +71,20 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
                                .tokenizer = z.tok,
                                .on_progress = show_progress,
                                .ctx = &view };
-    st = prepare_run(&s->prepare, &in, &report, err);
+    st = prepare_run(&chosen, &in, &report, err);
     log_set_status(NULL);
     if (st)
         goto out;
+    if (s->generator.dry_run) {
+        helper_print(&h, &out);
+        if (!out.n)
+            text_puts(&out, "  nothing would be asked\n");
+        if (!(st = text_status(&out, err)))
+            fputs(out.p, stdout);
+        goto out;
+    }
     prepare_report_print(&report, &out);
+    helper_print(&h, &out);
     if ((st = text_status(&out, err)))
         goto out;
     fputs(out.p ? out.p : "", stdout);
@@ -85,6 +103,9 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
 out:
     text_finish(&out);
     prepare_report_finish(&report);
+    helper_close(&h);
+    if (s->generator.dry_run && chosen.out != s->prepare.out && dir_remove(chosen.out, NULL))
+        log_line(HONE_LOG_WARN, "%s: cannot be removed", chosen.out);
     session_close(&z);
     return st;
 }
@@ -93,7 +114,7 @@ const command cmd_prepare = {
     .name = "prepare",
     .operands = "[CONFIG]",
     .summary = "documents to samples.jsonl, by readers and recipes",
-    .sections = "prepare reader recipe",
+    .sections = "prepare reader recipe generator generate use",
     .config_operand = true,
     .run = run,
 };

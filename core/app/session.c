@@ -111,7 +111,7 @@ hone_status session_open_model(session *z, const settings *s, const char *tuned,
     if (!z->back &&
         (st = backend_open(&z->back, z->plugins, s->top.backend, s->device, s->weights, err)))
         return st;
-    const model_options o = {
+    model_options o = {
         .dir = full ? tuned : s->top.model,
         .train = TRAIN_NONE,
         .adapter_dir = full ? NULL : tuned,
@@ -120,6 +120,11 @@ hone_status session_open_model(session *z, const settings *s, const char *tuned,
         .max_sequences = s->train.seq_len * s->train.batch,
         .context = s->use.context,
     };
+    if (z->at_once) { /* to answer, not to score: passes of what a prompt has */
+        o.seq_len = o.batch = 1;
+        o.max_sequences = z->at_once > 32 ? 2 * z->at_once : 64;
+        o.context = s->use.context * z->at_once;
+    }
     if ((st = model_open(&z->net, z->back, &o, err)))
         return st;
     return model_check_tokenizer(z->net, z->tok, err);

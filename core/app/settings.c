@@ -66,6 +66,7 @@ static const section sections[] = {
     { "use", use_rows, offsetof(settings, use) },
     { "exam", exam_option_rows, offsetof(settings, exam) },
     { "plan", plan_rows, offsetof(settings, plan) },
+    { "generator", generator_option_rows, offsetof(settings, generator) },
 };
 #define N_SECTIONS (sizeof sections / sizeof sections[0])
 

@@ -13,7 +13,7 @@
 #include "core/generate/parts.h"
 
 #define MAX_WAITING (1 << 19) /* handles at a time, of all recipes and processes */
-#define WAIT_MS 100       /* how often a wish to stop is looked at */
+#define WAIT_MS 100           /* how often a wish to stop is looked at */
 
 /* clang-format off */
 const hone_option generator_option_rows[] = {
@@ -27,6 +27,7 @@ const hone_option generator_option_rows[] = {
     HONE_ROW_I64(generator_options, timeout, 1, 86400, "120", "seconds that a request may take"),
     HONE_ROW_I64(generator_options, retries, 0, 100, "6", "of a request that failed and may yet succeed, with growing pauses"),
     HONE_ROW_I64(generator_options, answer_kb, 1, 1 << 20, "1024", "size of a service's answer, at most, in kB"),
+    HONE_ROW_BOOL(generator_options, dry_run, "false", "hone prepare: count the prompts that no kept answer answers, ask none, write no dataset"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -39,7 +40,8 @@ struct generator {
     char how[160];         /* sampling, for keys */
     generator_model local; /* open NULL: none */
     answerer who, embeds;  /* embeds: the local model, where a service answers prompts */
-    bool only_count;
+    void (*on_work)(void *ctx, const generator_counts *c);
+    void *work_ctx;
     request **requests; /* owned, ascending by handle */
     size_t n, cap;
     size_t first; /* before it nothing waits */
@@ -171,6 +173,21 @@ static hone_status check_prompt(const generator *g, const hone_prompt *p, hone_e
     return HONE_OK;
 }
 
+/* The dry run: equal prompts count as often as they come, like the answers they would get. */
+static void count_only(generator *g, request *r)
+{
+    tokens t = { 0 };
+    g->counts.counted++;
+    g->counts.counted_bytes += (int64_t)(r->n_system + r->n_user);
+    g->counts.counted_most += r->max_tokens;
+    if (g->local.tok &&
+        !tokenizer_encode(g->local.tok, r->system, r->n_system, 0, &t, NULL, NULL) &&
+        !tokenizer_encode(g->local.tok, r->user, r->n_user, 0, &t, NULL, NULL))
+        g->counts.counted_tokens += (int64_t)t.n;
+    tokens_finish(&t);
+    request_end(g, r, &(hone_error){ HONE_ERR_SKIP, "the dry run asks nothing" });
+}
+
 static hone_status service_submit(const hone_generate_service *self, const hone_prompt *prompt,
                                   uint64_t *handle, hone_error *err)
 {
@@ -207,8 +224,8 @@ static hone_status service_submit(const hone_generate_service *self, const hone_
         g->counts.kept++;
     } else {
         g->counts.waiting++;
-        if (g->only_count)
-            request_end(g, r, &(hone_error){ HONE_ERR_SKIP, "it was only counted, not asked" });
+        if (g->o.dry_run)
+            count_only(g, r);
     }
     *handle = r->handle;
     return HONE_OK;
@@ -249,6 +266,8 @@ void generator_work(generator *g, int ms)
         const hone_error why = g->broken;
         end_all(g, &why);
     }
+    if (g->on_work)
+        g->on_work(g->work_ctx, &g->counts);
 }
 
 static int32_t service_ready(const hone_generate_service *self, uint64_t handle)
@@ -444,7 +463,9 @@ generator_counts generator_count(const generator *g)
     return g->counts;
 }
 
-void generator_only_count(generator *g, bool only_count)
+void generator_on_work(generator *g, void (*on_work)(void *ctx, const generator_counts *c),
+                       void *ctx)
 {
-    g->only_count = only_count;
+    g->on_work = on_work;
+    g->work_ctx = ctx;
 }

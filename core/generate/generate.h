@@ -30,6 +30,7 @@ typedef struct generator_options { /* option rows: generator_option_rows, sectio
     int64_t timeout;               /* seconds of one request                           */
     int64_t retries;               /* of a request that failed and may yet succeed     */
     int64_t answer_kb;             /* bytes of a service's answer, at most, in kB      */
+    bool dry_run;                  /* count prompts without asking                     */
 } generator_options;
 extern const hone_option generator_option_rows[];
 
@@ -63,12 +64,17 @@ typedef struct generator_counts {
     int64_t asked, failed; /* answered by the model or the service; without an answer */
     int64_t waiting;
     int64_t tokens_in, tokens_out; /* of what was asked; as the service counts them */
+    int64_t counted;               /* not asked: the dry run                        */
+    int64_t counted_bytes;         /* of those prompts ...                          */
+    int64_t counted_tokens;        /* ... and in tokens of the local model, if any  */
+    int64_t counted_most;          /* tokens that their answers may have            */
     int64_t retries;
     int64_t embedded; /* texts */
 } generator_counts;
 generator_counts generator_count(const generator *g);
-/* The dry run: prompts that no kept answer answers are counted, and fail. */
-void generator_only_count(generator *g, bool only_count);
+/* Called while work is done, for a display; NULL: none. */
+void generator_on_work(generator *g, void (*on_work)(void *ctx, const generator_counts *c),
+                       void *ctx);
 /* Answer for at most about `ms` milliseconds; nothing waits: returns at once. */
 void generator_work(generator *g, int ms);
 

@@ -77,8 +77,8 @@ static void put_handle(uint8_t type, uint64_t handle)
 
 /* -------------------------------------------------------------------------- calls */
 
-static hone_status submit(const hone_generate_service *self, const hone_prompt *prompt,
-                          uint64_t *handle, hone_error *err)
+static hone_status line_submit(const hone_generate_service *self, const hone_prompt *prompt,
+                               uint64_t *handle, hone_error *err)
 {
     (void)self;
     if (line.n == HONE_GENERATE_PENDING)
@@ -126,8 +126,8 @@ static hone_status fetch(pending *p, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status collect(const hone_generate_service *self, uint64_t handle, hone_answer *answer,
-                           hone_error *err)
+static hone_status line_collect(const hone_generate_service *self, uint64_t handle,
+                                hone_answer *answer, hone_error *err)
 {
     pending *p = find(handle);
     (void)self;
@@ -145,7 +145,7 @@ static hone_status collect(const hone_generate_service *self, uint64_t handle, h
     return st;
 }
 
-static int32_t ready(const hone_generate_service *self, uint64_t handle)
+static int32_t line_ready(const hone_generate_service *self, uint64_t handle)
 {
     const pending *p = find(handle);
     frame f;
@@ -158,7 +158,7 @@ static int32_t ready(const hone_generate_service *self, uint64_t handle)
     return frame_u32(&f) != 0;
 }
 
-static void release(const hone_generate_service *self, uint64_t handle)
+static void line_release(const hone_generate_service *self, uint64_t handle)
 {
     pending *p = find(handle);
     (void)self;
@@ -169,8 +169,8 @@ static void release(const hone_generate_service *self, uint64_t handle)
     *p = line.p[--line.n];
 }
 
-static hone_status shape(const hone_embed_service *self, uint64_t *width, uint64_t *max_tokens,
-                         hone_error *err)
+static hone_status line_shape(const hone_embed_service *self, uint64_t *width, uint64_t *max_tokens,
+                              hone_error *err)
 {
     frame f;
     (void)self;
@@ -214,8 +214,8 @@ static hone_status embed_some(const hone_str *texts, uint64_t n, float *out, uin
     return f.bad ? hone_fail(err, HONE_ERR_IO, "generator: the run answers something else") : st;
 }
 
-static hone_status embed(const hone_embed_service *self, const hone_str *texts, uint64_t n,
-                         float *out, hone_error *err)
+static hone_status line_embed(const hone_embed_service *self, const hone_str *texts, uint64_t n,
+                              float *out, hone_error *err)
 {
     hone_status st = HONE_OK;
     (void)self;
@@ -241,14 +241,14 @@ void asks_offer(int fd, text *out)
     line.p = mem_new(HONE_GENERATE_PENDING, sizeof *line.p);
     line.generate = (hone_generate_service){ .struct_size = sizeof line.generate,
                                              .identity = g ? g->identity : "",
-                                             .submit = submit,
-                                             .collect = collect,
-                                             .ready = ready,
-                                             .release = release };
+                                             .submit = line_submit,
+                                             .collect = line_collect,
+                                             .ready = line_ready,
+                                             .release = line_release };
     line.embed = (hone_embed_service){ .struct_size = sizeof line.embed,
                                        .identity = e ? e->identity : "",
-                                       .shape = shape,
-                                       .embed = embed };
+                                       .shape = line_shape,
+                                       .embed = line_embed };
     /* the run's own tables are no use here: their model and sockets are another process's */
     (void)host_offer_service(HONE_SERVICE_GENERATE, g && line.p ? &line.generate : NULL);
     (void)host_offer_service(HONE_SERVICE_EMBED, e ? &line.embed : NULL);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/prepare/parts.h"
+#include "core/prepare/asks.h"
 
 #define FLUSH_BYTES (1u << 20) /* frames are sent once this much has gathered */
 #define MAX_BLOCKS (1u << 24)  /* of one document */
@@ -329,6 +329,7 @@ _Noreturn void child_run(const crew *w, int fd)
     (void)signal(SIGINT, SIG_IGN); /* the run decides when to stop */
     (void)signal(SIGTERM, SIG_DFL);
 
+    asks_offer(fd, &c.out);
     hone_status st = open_all(&c, &err);
     if (!st)
         st = lockdown(w->memory_bytes, &err);

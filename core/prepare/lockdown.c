@@ -14,6 +14,7 @@
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -35,6 +36,17 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
+/* Bytes that are mapped now: what the run has mapped (a model) is not the child's doing. */
+static rlim_t mapped_now(void)
+{
+    char *p = NULL;
+    rlim_t pages = 0;
+    if (file_read(&p, NULL, "/proc/self/statm", 1 << 12, NULL) == HONE_OK)
+        pages = (rlim_t)strtoull(p, NULL, 10);
+    free(p);
+    return pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
 static hone_status set_limits(int64_t memory_bytes, hone_error *err)
 {
     const struct {
@@ -43,7 +55,7 @@ static hone_status set_limits(int64_t memory_bytes, hone_error *err)
     } limits[] = {
         { RLIMIT_CORE, 0 },
         { RLIMIT_FSIZE, 0 },
-        { RLIMIT_AS, memory_bytes > 0 ? (rlim_t)memory_bytes : RLIM_INFINITY },
+        { RLIMIT_AS, memory_bytes > 0 ? mapped_now() + (rlim_t)memory_bytes : RLIM_INFINITY },
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         const struct rlimit l = { limits[i].most, limits[i].most };

@@ -163,10 +163,11 @@ void document_finish(document *d);
 typedef struct worker {
     pid_t pid; /* 0: none */
     int fd;
-    bool ready;      /* FRAME_READY came */
-    int64_t doc;     /* number of the document at hand, -1: none, -2: finish() */
-    double deadline; /* clock_now() at which it is taken from the child */
-    uint8_t *in;     /* owned: bytes received and not decoded */
+    struct asks *asks; /* owned: its prompts (asks.h); NULL: none */
+    bool ready;        /* FRAME_READY came */
+    int64_t doc;       /* number of the document at hand, -1: none, -2: finish() */
+    double deadline;   /* clock_now() at which it is taken from the child */
+    uint8_t *in;       /* owned: bytes received and not decoded */
     size_t n_in, cap_in;
 } worker;
 

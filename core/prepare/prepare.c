@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/prepare/parts.h"
+#include "core/prepare/asks.h"
 
 #define AHEAD 16                    /* documents per child that may wait for an earlier one */
 #define RING 512                    /* ... and of all children                              */
 #define MAX_JOBS 256                /* children at once                                     */
 #define WAITING_BYTES (64ull << 20) /* of documents in memory (of archives)                 */
+#define ASKS_MS 5                   /* ... while answers are waited for */
 #define POLL_MS 200 /* how often time limits and the user's wish to stop are looked at */
 
 /* clang-format off */
@@ -91,6 +92,22 @@ static hone_status give_work(run *r, hone_error *err)
     return st;
 }
 
+/* Answers to children that wait for them: does one still? */
+static bool serve_asks(run *r)
+{
+    bool waiting = false;
+    for (size_t i = 0; i < r->n_workers; i++) {
+        worker *w = &r->workers[i];
+        if (!w->pid || !asks_waits(w->asks))
+            continue;
+        const bool listens = asks_serve(w->asks, w->fd);
+        if (!listens || !asks_waits(w->asks)) /* its clock goes on */
+            w->deadline = clock_now() + (double)r->o->timeout;
+        waiting |= listens && asks_waits(w->asks);
+    }
+    return waiting;
+}
+
 hone_status step(run *r, int also, bool *ready, hone_error *err)
 {
     struct pollfd polls[MAX_JOBS + 1];
@@ -106,7 +123,7 @@ hone_status step(run *r, int also, bool *ready, hone_error *err)
             polls[n++] = (struct pollfd){ .fd = r->workers[i].fd, .events = POLLIN };
         }
     polls[n] = (struct pollfd){ .fd = also, .events = POLLIN };
-    if (poll(polls, n + 1, POLL_MS) < 0 && errno != EINTR)
+    if (poll(polls, n + 1, serve_asks(r) ? ASKS_MS : POLL_MS) < 0 && errno != EINTR)
         return hone_fail(err, HONE_ERR_IO, "cannot wait for documents: %s", strerror(errno));
     if (ready)
         *ready = polls[n].revents != 0;

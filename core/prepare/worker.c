@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/prepare/parts.h"
+#include "core/prepare/asks.h"
 
 #define START_SECONDS 60 /* a child has this long to open its plugins */
 
@@ -74,6 +74,7 @@ hone_status worker_start(run *r, worker *w, hone_error *err)
 void worker_stop(worker *w, bool kill_it, int *status)
 {
     int ended = 0;
+    asks_forget(&w->asks);
     if (!w->pid)
         return;
     if (kill_it)
@@ -291,6 +292,12 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
     }
     if (!d)
         return hone_fail(err, HONE_ERR_FORMAT, "an answer that nobody asked for");
+    if (f->type >= FRAME_ASK) {
+        const hone_status asked = asks_take(&w->asks, f, fault, err);
+        if (!asked && asks_waits(w->asks))
+            w->deadline = INFINITY; /* it waits for us */
+        return asked;
+    }
     const frame whole = *f;
     hone_status st = take_about(r, d, f, NULL, fault, err);
     if (st)
@@ -301,6 +308,7 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
         return st;
     if (d->finished) {
         cache_keep(r, d);
+        asks_forget(&w->asks);
         w->doc = -1;
         w->deadline = INFINITY;
         if (d->status == HONE_ERR_NOMEM) /* it may be bloated */

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hone/generate.h"
 #include "hone/reader.h"
 #include "hone/recipe.h"
 
@@ -93,6 +94,45 @@ static hone_status read_document(void *self, const hone_source *source, const ho
     return st ? st : sink->add(sink, &block, err);
 }
 
+/* "ask WORDS": four prompts at once, collected from the last to the first, and the words' vector. */
+static hone_status ask(const hone_host *host, hone_str words, const hone_sample_sink *sink,
+                       hone_error *err)
+{
+    const hone_generate_service *g = host->service(host, HONE_SERVICE_GENERATE);
+    const hone_embed_service *e = host->service(host, HONE_SERVICE_EMBED);
+    uint64_t handles[4], width = 0, most = 0;
+    float vectors[2][8];
+    hone_status st = HONE_OK;
+    if (!g || !e)
+        return hone_fail(err, HONE_ERR_STATE, "no model to ask");
+    for (uint64_t i = 0; i < 4 && !st; i++) {
+        const hone_prompt p = {
+            .struct_size = sizeof p, .user = words, .attempt = i, .max_tokens = 9
+        };
+        st = g->submit(g, &p, &handles[i], err);
+    }
+    for (int i = 3; i >= 0 && !st; i--) {
+        hone_answer a;
+        (void)g->ready(g, handles[i]);
+        st = g->collect(g, handles[i], &a, err);
+        const hone_segment s = { .role = HONE_ROLE_RAW, .loss_weight = 1, .text = a.text };
+        if (!st && i % 2 == 0)
+            st = sink->add(sink, &s, 1, err);
+        g->release(g, handles[i]);
+    }
+    const hone_str both[2] = { words, { "b", 1 } };
+    if (!st)
+        st = e->shape(e, &width, &most, err);
+    if (!st && width != 8)
+        return hone_fail(err, HONE_ERR_FORMAT, "vectors of %llu", (unsigned long long)width);
+    if (!st)
+        st = e->embed(e, both, 2, vectors[0], err);
+    if (!st && (vectors[0][7] != (float)words.n || vectors[1][7] != 1))
+        return hone_fail(err, HONE_ERR_FORMAT, "vectors are %g, %g", (double)vectors[0][7],
+                         (double)vectors[1][7]);
+    return st;
+}
+
 static hone_status process(void *self, const hone_document *document, const hone_sample_sink *sink,
                            hone_error *err)
 {
@@ -106,6 +146,12 @@ static hone_status process(void *self, const hone_document *document, const hone
                            .src_len = b->src_len };
         if (starts(b->text, "liar"))
             s.src_len = 1u << 30;
+        if (starts(b->text, "ask"))
+            return ask((const hone_host *)self, b->text, sink, err);
+        if (starts(b->text, "raw ")) { /* frames of its own making, straight to the run */
+            (void)!write(3, b->text.p + 4, b->text.n - 4);
+            continue;
+        }
         const hone_status st = sink->add(sink, &s, 1, err);
         if (st)
             return st;
