@@ -102,6 +102,8 @@ static hone_status open_ops(backend *b, uint32_t flags, hone_error *err)
         ops_close(o);
         return st;
     }
+    if (HONE_HAS(b->table, operands))
+        ops_round_operands(o, b->table->operands);
     ops_close(b->o);
     b->o = o;
     return HONE_OK;

@@ -162,6 +162,11 @@ hone_status ops_sync(ops *o, hone_error *err)
     return o->device->sync(o->queue, err);
 }
 
+void ops_round_operands(ops *o, uint32_t dtype)
+{
+    o->operands = dtype;
+}
+
 /* ----------------------------------------------------------------- the seven */
 
 hone_status ops_copy(ops *o, hone_tensor dst, hone_tensor src, hone_error *err)
@@ -182,6 +187,7 @@ hone_status ops_gemm(ops *o, bool trans_a, bool trans_b, float alpha, hone_tenso
                                   .trans_b = trans_b,
                                   .alpha = alpha,
                                   .beta = beta,
+                                  .operands = o->operands,
                                   .a = a,
                                   .b = b,
                                   .d = d };
@@ -251,12 +257,13 @@ static bool offered(const ops *o, ops_fused which)
 }
 
 /* An op that says HONE_ERR_UNSUPPORTED has queued nothing: compose it. */
-#define OP(NAME, name, type)                                   \
+#define OP(NAME, name, type, ...)                              \
     hone_status ops_##name(ops *o, type args, hone_error *err) \
     {                                                          \
         hone_status st = HONE_ERR_UNSUPPORTED;                 \
         bool composed = false;                                 \
         args.struct_size = sizeof args;                        \
+        __VA_ARGS__;                                           \
         if (offered(o, FUSED_##NAME))                          \
             st = o->device->name(o->queue, &args, err);        \
         if (st == HONE_ERR_UNSUPPORTED) {                      \
@@ -269,15 +276,15 @@ static bool offered(const ops *o, ops_fused which)
         return st;                                             \
     }
 
-OP(RMSNORM, rmsnorm, hone_rmsnorm_args)
-OP(RMSNORM_BWD, rmsnorm_bwd, hone_rmsnorm_args)
-OP(ROPE, rope, hone_rope_args)
-OP(ATTENTION, attention, hone_attention_args)
-OP(ATTENTION_BWD, attention_bwd, hone_attention_args)
-OP(SWIGLU, swiglu, hone_swiglu_args)
-OP(SWIGLU_BWD, swiglu_bwd, hone_swiglu_args)
-OP(LINEAR, linear, hone_linear_args)
-OP(LOSS, loss, hone_loss_args)
+OP(RMSNORM, rmsnorm, hone_rmsnorm_args, )
+OP(RMSNORM_BWD, rmsnorm_bwd, hone_rmsnorm_args, )
+OP(ROPE, rope, hone_rope_args, )
+OP(ATTENTION, attention, hone_attention_args, )
+OP(ATTENTION_BWD, attention_bwd, hone_attention_args, )
+OP(SWIGLU, swiglu, hone_swiglu_args, )
+OP(SWIGLU_BWD, swiglu_bwd, hone_swiglu_args, )
+OP(LINEAR, linear, hone_linear_args, args.operands = o->operands)
+OP(LOSS, loss, hone_loss_args, args.operands = o->operands)
 
 size_t ops_paths(const ops *o, ops_path *rows, size_t cap)
 {
@@ -378,7 +385,8 @@ hone_status ops_workspace(ops *o, const ops_extent *e, const hone_extent_weight 
                                  .longest = e->max_k,
                                  .vocabulary = e->vocabulary,
                                  .loss_rows = e->loss_rows,
-                                 .rank = e->rank };
+                                 .rank = e->rank,
+                                 .operands = o->operands };
     *bytes = 0;
     if (!HONE_HAS_CALL(o->device, workspace))
         return HONE_OK;

@@ -1,6 +1,9 @@
 /*
  * check_gemm.c - the matrix product against plain loops in double precision.
  *
+ * Every other product may round its operands to bfloat16, and is given such as are that already:
+ * whatever way it takes, its sums are held to float32.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/rig.h"
@@ -57,6 +60,17 @@ static float *at(const operand *o, const int64_t b[2], int64_t row, int64_t col)
     return o->x + i;
 }
 
+/* Cut to what bfloat16 holds. */
+static void cut(operand *o)
+{
+    for (int64_t i = 0; i < o->total; i++) {
+        uint32_t bits;
+        memcpy(&bits, o->x + i, sizeof bits);
+        bits &= 0xffff0000;
+        memcpy(o->x + i, &bits, sizeof bits);
+    }
+}
+
 static void one(rig *r, int round)
 {
     static const int64_t sizes[] = { 1, 2, 3, 4, 5, 7, 8, 16, 17, 31, 64, 65, 100, 129, 200 };
@@ -67,7 +81,7 @@ static void one(rig *r, int round)
     const int64_t limit = rank == 2 ? 15 : 10;
     int64_t m = pick_of(r, sizes, (size_t)limit), n = pick_of(r, sizes, (size_t)limit),
             k = pick_of(r, sizes, (size_t)limit);
-    const bool ta = pick(r, 0, 1), tb = pick(r, 0, 1);
+    const bool ta = pick(r, 0, 1), tb = pick(r, 0, 1), rounds = pick(r, 0, 1);
     const float alpha = factors[pick(r, 0, 1) * pick(r, 0, 4)], beta = factors[pick(r, 0, 4)];
     operand a, b, d;
     hone_tensor x, y, z;
@@ -80,19 +94,29 @@ static void one(rig *r, int round)
         k = 0;
     if (round % 17 == 3)
         m = 130, n = 170, k = 260;
+    if (round % 17 == 9 && rank == 2)
+        m = pick(r, 5, 40), n = pick(r, 5, 70), k = pick(r, 1400, 2200);
+    if (round == 100) /* more than is packed at once, in both directions */
+        m = 9, n = 1100, k = 8230;
     if (round % 37 == 4)
         n = 0;
     a = operand_new(r, rank, batch, ta ? k : m, ta ? m : k, true, false);
     b = operand_new(r, rank, batch, tb ? n : k, tb ? k : n, true, false);
     d = operand_new(r, rank, batch, m, n, false, beta == 0);
+    if (rounds) {
+        cut(&a);
+        cut(&b);
+    }
+    ops_round_operands(s->o, rounds ? HONE_BF16 : HONE_F32);
     what(r,
-         "gemm rank %u, batch %lld x %lld, (%lld, %lld) by (%lld, %lld)%s%s, alpha %g, beta %g, "
+         "gemm rank %u, batch %lld x %lld, (%lld, %lld) by (%lld, %lld)%s%s%s, alpha %g, beta %g, "
          "strides a %lld %lld b %lld %lld d %lld %lld",
          rank, (long long)batch[0], (long long)batch[1], (long long)m, (long long)k, (long long)k,
-         (long long)n, ta ? " a^T" : "", tb ? " b^T" : "", (double)alpha, (double)beta,
-         (long long)a.t.stride[rank - 2], (long long)a.t.stride[rank - 1],
-         (long long)b.t.stride[rank - 2], (long long)b.t.stride[rank - 1],
-         (long long)d.t.stride[rank - 2], (long long)d.t.stride[rank - 1]);
+         (long long)n, ta ? " a^T" : "", tb ? " b^T" : "", rounds ? ", bfloat16" : "",
+         (double)alpha, (double)beta, (long long)a.t.stride[rank - 2],
+         (long long)a.t.stride[rank - 1], (long long)b.t.stride[rank - 2],
+         (long long)b.t.stride[rank - 1], (long long)d.t.stride[rank - 2],
+         (long long)d.t.stride[rank - 1]);
     x = operand_put(r, s, &a);
     y = operand_put(r, s, &b);
     z = operand_put(r, s, &d);
@@ -116,6 +140,7 @@ static void one(rig *r, int round)
     if (!(sqrt(bad) <= 2e-6 * sqrt(size)) && bad != 0)
         fail(r, "differs by %.3g of %.3g", sqrt(bad), sqrt(size));
     same_bits(r, "what lies between the elements of d", got, d.x, 4 * (size_t)d.total);
+    ops_round_operands(s->o, HONE_F32);
     free(got);
     free(a.x);
     free(b.x);

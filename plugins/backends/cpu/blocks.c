@@ -249,23 +249,9 @@ static int64_t overhead(const cpu_product *p, int64_t wide)
     return p->n * p->k * (p->b.col == 1 ? 1 : 2) + (copies(p, wide) ? p->m * p->k : 0) + stores;
 }
 
-static cpu_product transposed(const cpu_product *p)
-{
-    cpu_product t = *p;
-    t.a = cpu_operand_transposed(p->b);
-    t.b = cpu_operand_transposed(p->a);
-    t.plus_a = cpu_operand_transposed(p->plus_b);
-    t.plus_b = cpu_operand_transposed(p->plus_a);
-    t.m = p->n;
-    t.n = p->m;
-    t.d_row = p->d_col;
-    t.d_col = p->d_row;
-    return t;
-}
-
 hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *err)
 {
-    const cpu_product t = transposed(p);
+    const cpu_product t = cpu_product_transposed(p);
     blocks w = { .k = q->dev->k, .mm = q->dev->k->mm, .threads = q->dev->threads };
     const int64_t wide = w.mm->wide;
     int64_t pack_room, copy_room, panels, rows;

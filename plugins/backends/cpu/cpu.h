@@ -24,6 +24,7 @@ typedef struct cpu_config {
     int64_t memory_mb; /* 0: what the machine has */
     int64_t kernels;   /* index into CPU_ISA_CHOICES */
     int64_t products;  /* index into CPU_PRODUCT_CHOICES */
+    bool exact;
 } cpu_config;
 
 /* Who makes float32 products. */
@@ -47,6 +48,7 @@ struct hone_dev {
     const cpu_kernels *k;  /* static   */
     int threads;
     int64_t products;            /* CPU_PRODUCTS_* */
+    bool exact;                  /* no operand is rounded */
     uint64_t limit, used;        /* bytes of buffers */
     pthread_mutex_t lock;        /* for what follows */
     cpu_slot *chunk[CPU_CHUNKS]; /* owned */
@@ -140,9 +142,9 @@ struct cpu_operand {
     const void *p;
     int64_t row, col;
     uint32_t dtype;
-    cpu_decode *decode;    /* what makes float32 of it */
-    const uint8_t *scales; /* nf4: planes 1 to 3 */
-    const float *nested, *offset;
+    cpu_decode *decode;           /* what makes float32 of it */
+    const uint8_t *scales;        /* nf4: planes 1 to 3 */
+    const float *nested, *offset; /* int8: nested is plane 1, a scale per line */
 };
 
 /* d (m, n) = alpha a (m, k) b (k, n) + plus_scale plus_a (m, plus_k) plus_b (plus_k, n) + bias
@@ -156,6 +158,7 @@ typedef struct cpu_product {
     int64_t m, n, k, plus_k; /* plus_k 0: no addition */
     int64_t d_row, d_col;
     float alpha, beta, plus_scale;
+    uint32_t operands; /* HONE_BF16: a, b, plus_a, plus_b may be rounded to that; else exact */
 } cpu_product;
 
 hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err);

@@ -88,6 +88,17 @@ static void device_close(hone_dev *dev)
     dev->host->free(dev->host, dev);
 }
 
+/* The hone_fail() of a choice of `kernels` that cannot be. */
+static hone_status no_kernels(int64_t choice, hone_error *err)
+{
+    const char *name = CPU_ISA_CHOICES;
+    while (choice-- > 0)
+        name = strchr(name, '|') + 1;
+    return hone_fail(err, HONE_ERR_ARG,
+                     "cpu: this processor cannot run the kernels \"%.*s\"; leave `kernels` at auto",
+                     (int)strcspn(name, "|"), name);
+}
+
 static hone_status device_open(const hone_host *host, uint32_t ordinal, const void *config,
                                hone_dev **out, hone_error *err)
 {
@@ -98,10 +109,7 @@ static hone_status device_open(const hone_host *host, uint32_t ordinal, const vo
     if (one_device(ordinal, err))
         return HONE_ERR_NOTFOUND;
     if (!k)
-        return hone_fail(
-            err, HONE_ERR_ARG,
-            "cpu: this processor cannot run the kernels \"v%c\"; leave `kernels` at auto",
-            "134"[c->kernels - 1]);
+        return no_kernels(c->kernels, err);
     dev = host->alloc(host, sizeof *dev, CPU_ALIGN, "cpu");
     if (!dev)
         return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory for the device");
@@ -109,6 +117,7 @@ static hone_status device_open(const hone_host *host, uint32_t ordinal, const vo
     dev->host = host;
     dev->k = k;
     dev->products = c->products;
+    dev->exact = c->exact;
     dev->threads = c->threads ? (int)c->threads : cpu_threads_allowed();
     dev->limit = c->memory_mb ? (uint64_t)c->memory_mb << 20 : pages(_SC_PHYS_PAGES);
     pthread_mutex_init(&dev->lock, NULL);

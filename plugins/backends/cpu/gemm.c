@@ -112,7 +112,8 @@ hone_status cpu_gemm(hone_queue *q, const hone_gemm_args *args, hone_error *err)
                                              .d_row = d.o.row,
                                              .d_col = d.o.col,
                                              .alpha = args->alpha,
-                                             .beta = args->beta },
+                                             .beta = args->beta,
+                                             .operands = args->operands },
                              err);
     }
     return st;
@@ -168,7 +169,13 @@ hone_status cpu_linear(hone_queue *q, const hone_linear_args *args, hone_error *
     out = back ? w->cols : w->rows;
     if (back && args->bias.buf)
         return hone_fail(err, HONE_ERR_ARG, "cpu: linear: a transposed product takes no bias");
-    p = (cpu_product){ .m = n, .n = out, .k = in, .d_col = 1, .alpha = 1, .beta = args->beta };
+    p = (cpu_product){ .m = n,
+                       .n = out,
+                       .k = in,
+                       .d_col = 1,
+                       .alpha = 1,
+                       .beta = args->beta,
+                       .operands = args->operands };
     st = cpu_want(q->dev, &args->y, "linear: y", HONE_F32, CPU_ROWS, 2, (int64_t[]){ n, out }, &vy,
                   err);
     if (!st && args->low.buf)

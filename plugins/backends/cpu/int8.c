@@ -6,13 +6,13 @@
  *
  *   y[n, o] = sum_k q[n, k] c[o, k] * s_n s_o / 127^2 + sum_outliers x[n, k] c[o, k] s_o / 127
  *
- * dx is no business of this file: the core decodes the weights and multiplies in float32.
+ * dx is no business of this file: there the weights are decoded like any others (pack.c).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
 
-#include "cpu.h"
+#include "product.h"
 
 enum {
     TILE = 4,
@@ -33,7 +33,7 @@ typedef struct int8_job {
     /* scratch */
     int8_t *q;       /* (n, q_row)                        */
     float *q_scale;  /* (n)                               */
-    uint8_t *apart;  /* (in)                              */
+    uint8_t *apart;  /* (threads, in): found by each; the first row then holds what all found */
     int64_t n_apart; /* how many columns, and ...         */
     int32_t *column; /* (n_apart) ... which               */
     float *x_apart;  /* (n, n_apart)                      */
@@ -56,7 +56,7 @@ static int64_t row_of(int64_t in)
 uint64_t cpu_int8_scratch(const hone_dev *dev, int64_t n, int64_t in)
 {
     const uint64_t rows = (uint64_t)n, cols = (uint64_t)in, threads = (uint64_t)dev->threads;
-    return aligned(rows * (uint64_t)row_of(in)) + aligned(4 * rows) + aligned(cols) +
+    return aligned(rows * (uint64_t)row_of(in)) + aligned(4 * rows) + aligned(threads * cols) +
            aligned(4 * cols) + aligned(4 * rows * cols) + aligned(4 * threads * cols);
 }
 
@@ -82,16 +82,26 @@ static void quantize_rows(void *arg, int64_t lo, int64_t hi, int thread)
     }
 }
 
-/* Which columns go apart, and the scale of each row of the rest. */
-static void look_at_x(int8_job *j)
+static void look_at_rows(void *arg, int64_t lo, int64_t hi, int thread)
 {
-    memset(j->apart, 0, (size_t)j->in);
-    for (int64_t i = 0; i < j->n; i++)
-        j->q_scale[i] = j->k->largest(j->apart, j->x + i * j->x_row, j->in, j->limit);
+    const int8_job *j = arg;
+    for (int64_t i = lo; i < hi; i++)
+        j->q_scale[i] =
+            j->k->largest(j->apart + thread * j->in, j->x + i * j->x_row, j->in, j->limit);
+}
+
+/* Which columns go apart, and the scale of each row of the rest. */
+static void look_at_x(const hone_dev *dev, int8_job *j)
+{
+    memset(j->apart, 0, (size_t)(dev->threads * j->in));
+    cpu_parallel(dev, j->n, 1 + 16384 / (j->in + 1), look_at_rows, j);
     j->n_apart = 0;
-    for (int64_t k = 0; k < j->in; k++)
+    for (int64_t k = 0; k < j->in; k++) {
+        for (int64_t t = 1; t < dev->threads; t++)
+            j->apart[k] |= j->apart[t * j->in + k];
         if (j->apart[k])
             j->column[j->n_apart++] = (int32_t)k;
+    }
 }
 
 /* --------------------------------------------------------------------------- product */
@@ -115,8 +125,8 @@ static void tile_sums(const int8_job *j, int64_t i, int m, int64_t o, int r, dou
 static void product_rows(void *arg, int64_t lo, int64_t hi, int thread)
 {
     const int8_job *j = arg;
-    float *w_apart = j->w_apart + thread * j->n_apart;
     double sum[TILE * TILE];
+    (void)thread;
     for (int64_t o = lo; o < hi; o += TILE) {
         const int r = hi - o < TILE ? (int)(hi - o) : TILE;
         for (int64_t i = 0; i < j->n; i += TILE) {
@@ -132,15 +142,48 @@ static void product_rows(void *arg, int64_t lo, int64_t hi, int thread)
                          add;
                 }
         }
-        for (int b = 0; b < r && j->n_apart; b++) {
-            const int8_t *code = j->codes + (o + b) * j->in;
-            for (int64_t k = 0; k < j->n_apart; k++)
-                w_apart[k] = (float)code[j->column[k]] * (j->scales[o + b] * PER_CODE);
-            for (int64_t i = 0; i < j->n; i++)
-                j->y[i * j->y_row + o + b] +=
-                    j->rows->dot(j->x_apart + i * j->n_apart, w_apart, j->n_apart);
-        }
     }
+}
+
+/* The columns apart, for rows [lo, hi) of w. */
+static void apart_rows(void *arg, int64_t lo, int64_t hi, int thread)
+{
+    const int8_job *j = arg;
+    float *w_apart = j->w_apart + thread * j->n_apart;
+    for (int64_t o = lo; o < hi; o++) {
+        const int8_t *code = j->codes + o * j->in;
+        for (int64_t k = 0; k < j->n_apart; k++)
+            w_apart[k] = (float)code[j->column[k]] * (j->scales[o] * PER_CODE);
+        for (int64_t i = 0; i < j->n; i++)
+            j->y[i * j->y_row + o] +=
+                j->rows->dot(j->x_apart + i * j->n_apart, w_apart, j->n_apart);
+    }
+}
+
+static hone_status product(hone_queue *q, int8_job *j, hone_error *err)
+{
+    hone_status st = HONE_OK;
+    if (q->dev->k->amx && j->n > TILE && j->in <= CHUNK)
+        st = cpu_amx_int8(q,
+                          &(cpu_int8_product){ .x = j->q,
+                                               .w = j->codes,
+                                               .x_row = j->q_row,
+                                               .x_scale = j->q_scale,
+                                               .w_scale = j->scales,
+                                               .bias = j->bias,
+                                               .y = j->y,
+                                               .m = j->n,
+                                               .n = j->out,
+                                               .k = j->in,
+                                               .y_row = j->y_row,
+                                               .unit = PER_PRODUCT,
+                                               .beta = j->beta },
+                          err);
+    else
+        cpu_parallel(q->dev, j->out, 1 + 131072 / (j->n * j->in + 1), product_rows, j);
+    if (!st && j->n_apart)
+        cpu_parallel(q->dev, j->out, 1 + 131072 / (j->n * j->n_apart + 1), apart_rows, j);
+    return st;
 }
 
 hone_status cpu_int8_linear(hone_queue *q, const hone_linear_args *a, hone_error *err)
@@ -163,16 +206,15 @@ hone_status cpu_int8_linear(hone_queue *q, const hone_linear_args *a, hone_error
         { &a->outliers, "linear: outliers", HONE_I32, CPU_OPTIONAL, 1, { one }, &outliers },
     };
     uint8_t *at;
+    hone_status st = HONE_OK;
     if (w->n_planes != 2)
         return hone_fail(err, HONE_ERR_ARG, "cpu: linear: %u planes of an int8 weight",
                          (unsigned)w->n_planes);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const hone_status st =
-            cpu_want(q->dev, rows[i].t, rows[i].name, rows[i].dtype, rows[i].flags, rows[i].rank,
-                     rows[i].shape, rows[i].view, err);
-        if (st)
-            return st;
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !st; i++)
+        st = cpu_want(q->dev, rows[i].t, rows[i].name, rows[i].dtype, rows[i].flags, rows[i].rank,
+                      rows[i].shape, rows[i].view, err);
+    if (st)
+        return st;
     if (!n || !w->rows)
         return HONE_OK;
     at = cpu_scratch(q, cpu_int8_scratch(q->dev, n, w->cols));
@@ -196,14 +238,14 @@ hone_status cpu_int8_linear(hone_queue *q, const hone_linear_args *a, hone_error
                    .limit = w->outlier > 0 ? w->outlier : INFINITY };
     j.q = take(&at, (uint64_t)(n * j.q_row));
     j.q_scale = take(&at, 4 * (uint64_t)n);
-    j.apart = take(&at, (uint64_t)j.in);
+    j.apart = take(&at, (uint64_t)(q->dev->threads * j.in));
     j.column = take(&at, 4 * (uint64_t)j.in);
-    look_at_x(&j);
+    look_at_x(q->dev, &j);
     j.x_apart = take(&at, 4 * (uint64_t)(n * j.n_apart));
     j.w_apart = take(&at, 0);
     cpu_parallel(q->dev, n, 1 + 16384 / (w->cols + 1), quantize_rows, &j);
-    cpu_parallel(q->dev, w->rows, 1 + 131072 / (n * w->cols + 1), product_rows, &j);
-    if (outliers.p)
+    st = product(q, &j, err);
+    if (!st && outliers.p)
         *(int32_t *)outliers.p += (int32_t)j.n_apart;
-    return HONE_OK;
+    return st;
 }

@@ -157,6 +157,35 @@ typedef struct cpu_int8 {
     void (*quantize)(int8_t *q, const float *x, const uint8_t *apart, int64_t n, float factor);
 } cpu_int8;
 
+/* kern_amx.c: products in tiles (amx_ops.h), and the way into and out of them. */
+/* c (2, 2) tiles [=|+=] panels l and r, `steps` of 2 tiles each; the same span behind next is asked
+ * for meanwhile, and only asked for. Between configure() and release() of this thread. */
+typedef void cpu_amx_multiply(uint8_t *c, const uint8_t *l, const uint8_t *r, int64_t steps,
+                              int32_t add, const uint8_t *next);
+
+typedef struct cpu_amx {
+    void (*configure)(void);
+    void (*release)(void);
+    /* [l has a second tile][r has one]; c's tiles that are not there are not touched */
+    cpu_amx_multiply *bf16[2][2], *i8[2][2];
+    void (*narrow)(uint16_t *to, const float *from, int64_t n); /* to the nearest bfloat16 */
+    /* to[i] = value[code first + i]; two codes to a byte, the first in its high half; value (16) */
+    void (*look_up)(uint16_t *to, const uint8_t *codes, int64_t first, int64_t n,
+                    const uint16_t *value);
+    /* to[i] = even[i] | odd[i] << 16 */
+    void (*pair)(uint32_t *restrict to, const uint16_t *restrict even, const uint16_t *restrict odd,
+                 int64_t n);
+    /* 16 x 16 lanes to a tile, transposed; rows of `from` are from_row lanes apart */
+    void (*transpose)(uint32_t *to, const uint32_t *from, int64_t from_row);
+    /* y (rows, cols) = alpha c + beta y from one tile; beta 0 never reads y */
+    void (*put)(float *restrict y, int64_t y_row, const float *restrict c, int64_t rows,
+                int64_t cols, float alpha, float beta);
+    /* y = c row[i] col[j] unit + bias[j] + beta y; bias may be NULL */
+    void (*put_i8)(float *restrict y, int64_t y_row, const int32_t *restrict c, int64_t rows,
+                   int64_t cols, const float *row, const float *col, float unit, const float *bias,
+                   float beta);
+} cpu_amx;
+
 typedef struct cpu_kernels {
     const char *name; /* "x86-64-v4" */
     int vex;          /* AVX2 and FMA: programs may become machine code */
@@ -166,11 +195,13 @@ typedef struct cpu_kernels {
     const cpu_few *few;
     const cpu_int8 *int8;
     const cpu_mm *mm;
+    const cpu_amx *amx; /* NULL: none */
 } cpu_kernels;
 
 /* isa.c: the best set this processor has, or the one named (index into CPU_ISA_CHOICES,
- * 0: choose); NULL when the processor does not have it. */
-#define CPU_ISA_CHOICES "auto|v1|v3|v4"
+ * 0: choose); NULL when the processor does not have it. amx-plain is for tests: the products
+ * of amx, whose tiles any processor has. */
+#define CPU_ISA_CHOICES "auto|v1|v3|v4|v4vnni|amx|amx-plain"
 const cpu_kernels *cpu_kernels_choose(int64_t wanted);
 
 #endif /* CPU_KERNELS_H */

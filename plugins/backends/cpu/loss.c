@@ -113,7 +113,8 @@ static hone_status chunk(hone_queue *q, const hone_loss_args *args, const loss_v
                                          .k = v->c,
                                          .d_row = v->scratch.row,
                                          .d_col = 1,
-                                         .alpha = 1 },
+                                         .alpha = 1,
+                                         .operands = args->operands },
                          err);
     if (st)
         return st;
@@ -128,7 +129,8 @@ static hone_status chunk(hone_queue *q, const hone_loss_args *args, const loss_v
                                              .k = v->v,
                                              .d_row = v->dh.row,
                                              .d_col = 1,
-                                             .alpha = 1 },
+                                             .alpha = 1,
+                                             .operands = args->operands },
                              err);
     if (!st && v->dw.p)
         st = cpu_product_run(q,
@@ -141,6 +143,7 @@ static hone_status chunk(hone_queue *q, const hone_loss_args *args, const loss_v
                                              .d_row = v->dw.row,
                                              .d_col = 1,
                                              .alpha = 1,
+                                             .operands = args->operands,
                                              .beta = 1 },
                              err);
     return st;

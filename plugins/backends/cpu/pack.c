@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "hone/nf4.h"
 #include "product.h"
 
 /* n numbers of line `line` from `first` on, widened by the tables of kern_exact.c. */
@@ -27,16 +26,24 @@ static void decode_nf4(const cpu_kernels *k, const cpu_operand *o, int64_t line,
     while (n > 0) {
         const int64_t block = at / HONE_NF4_BLOCK, left = (block + 1) * HONE_NF4_BLOCK - at;
         const int64_t take = left < n ? left : n;
-        const float scale =
-            hone_nf4_scale(o->scales[block]) * o->nested[block / HONE_NF4_NEST] + *o->offset;
         float value[16];
-        for (int i = 0; i < 16; i++)
-            value[i] = hone_nf4_value[i] * scale;
+        cpu_nf4_values(o, block, value);
         k->mm->look_up(to, codes, at, take, value);
         at += take;
         to += take;
         n -= take;
     }
+}
+
+/* A scale per row of the weight, and its rows are its lines. */
+static void decode_int8(const cpu_kernels *k, const cpu_operand *o, int64_t line, int64_t first,
+                        int64_t n, float *to)
+{
+    const int8_t *codes = (const int8_t *)o->p + line * cpu_operand_step(o) + first;
+    const float scale = o->nested[line] / 127;
+    (void)k;
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (float)codes[i] * scale;
 }
 
 typedef hone_status take_planes(const hone_dev *dev, const hone_weight *w, const char *what,
@@ -75,6 +82,26 @@ static hone_status take_nf4(const hone_dev *dev, const hone_weight *w, const cha
     return st;
 }
 
+static hone_status take_int8(const hone_dev *dev, const hone_weight *w, const char *what,
+                             uint32_t dtype, cpu_operand *o, hone_error *err)
+{
+    const int64_t n = w->rows * w->cols;
+    cpu_view codes, scales;
+    hone_status st = HONE_OK;
+    if (w->n_planes != 2)
+        return hone_fail(err, HONE_ERR_ARG, "cpu: %s: %u planes of an int8 weight", what,
+                         (unsigned)w->n_planes);
+    st = cpu_want(dev, &w->plane[0], what, dtype, CPU_DENSE, 1, &n, &codes, err);
+    if (!st)
+        st = cpu_want(dev, &w->plane[1], what, HONE_F32, CPU_DENSE, 1, &w->rows, &scales, err);
+    if (st)
+        return st;
+    o->p = codes.p;
+    o->nested = scales.p;
+    o->row = w->cols;
+    return HONE_OK;
+}
+
 /* clang-format off */
 static const struct {
     const char *format; /* of hone_weight */
@@ -86,6 +113,7 @@ static const struct {
     { "fp16", HONE_F16,  take_dense, decode_dense },
     { "bf16", HONE_BF16, take_dense, decode_dense },
     { "nf4",  HONE_U8,   take_nf4,   decode_nf4 },
+    { "int8", HONE_I8,   take_int8,  decode_int8 },
 };
 /* clang-format on */
 

@@ -14,6 +14,8 @@ static const hone_option options[] = {
                   "instruction set of the kernels, a psABI level of x86-64"),
     HONE_ROW_ENUM(cpu_config, products, CPU_PRODUCT_CHOICES, "auto",
                   "who makes float32 matrix products; auto: whoever was measured to be faster"),
+    HONE_ROW_BOOL(cpu_config, exact, "false",
+                  "round no operand of a product to bfloat16, as AMX wants them; slower there"),
     HONE_OPTIONS_END,
 };
 

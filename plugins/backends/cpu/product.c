@@ -2,6 +2,7 @@
  * product.c - who makes a matrix product.
  *
  *   few rows of d       a dot product per column: the matrix is read once, at memory speed
+ *   bfloat16 will do    tiles (amx.c), where the processor has them
  *   otherwise           our own blocks (blocks.c), or oneDNN where it was measured faster
  *
  * oneDNN by dnnl_sgemm and not by a primitive: a primitive belongs to one shape and takes
@@ -109,6 +110,15 @@ static bool is_for_dnnl(const hone_dev *dev, const cpu_product *p)
            (!thin || dev->products == CPU_PRODUCTS_ONEDNN);
 }
 
+/* Fewer products than this are not worth a configuration of tiles. */
+#define TILED 2e5
+
+static bool is_for_tiles(const hone_dev *dev, const cpu_product *p)
+{
+    return dev->k->amx && !dev->exact && p->operands == HONE_BF16 && p->m > FEW &&
+           (double)p->m * (double)p->n * (double)p->k > TILED;
+}
+
 static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
 {
     if ((p->k == 0 || p->alpha == 0) && p->beta == 1)
@@ -123,6 +133,8 @@ static hone_status base(hone_queue *q, const cpu_product *p, hone_error *err)
         cpu_parallel(q->dev, p->n, 4 + 32768 / p->k, few_rows, &job);
         return HONE_OK;
     }
+    if (is_for_tiles(q->dev, p))
+        return cpu_amx_product(q, p, err);
     return is_for_dnnl(q->dev, p) ? product_dnnl(q, p, err) : cpu_product_blocks(q, p, err);
 }
 
@@ -132,7 +144,9 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
     hone_status st;
     if (p->m == 0 || p->n == 0)
         return HONE_OK;
-    if (p->plus_k && (p->k == 0 || p->alpha == 0 || is_few(p) || is_for_dnnl(q->dev, p))) {
+    const bool apart = p->k == 0 || p->alpha == 0 || is_few(p) ||
+                       (!is_for_tiles(q->dev, p) && is_for_dnnl(q->dev, p));
+    if (p->plus_k && apart) {
         first.plus_k = then.plus_k = 0;
         then.a = p->plus_a;
         then.b = p->plus_b;
@@ -151,8 +165,24 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
     return st;
 }
 
+/* The largest of the products that a weight takes part in. */
+static uint64_t tiles_bytes(const hone_dev *dev, const hone_extent *e)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; dev->k->amx && e->operands == HONE_BF16 && i < e->n_weights; i++) {
+        const int64_t out = e->weights[i].rows, in = e->weights[i].cols, n = e->tokens;
+        const uint64_t need[] = { cpu_amx_bytes(dev, n, out, in, e->rank),
+                                  e->training ? cpu_amx_bytes(dev, n, in, out, e->rank) : 0,
+                                  e->full ? cpu_amx_bytes(dev, out, in, n, 0) : 0 };
+        for (size_t k = 0; k < sizeof need / sizeof *need; k++)
+            most = need[k] > most ? need[k] : most;
+    }
+    return most;
+}
+
 /* dnnl_sgemm packs blocks of both matrices, per thread, and gives them back after the call. */
 uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *e)
 {
-    return (uint64_t)dev->threads * SGEMM_PACK + cpu_blocks_bytes(dev, e->rank);
+    const uint64_t tiles = tiles_bytes(dev, e), blocks = cpu_blocks_bytes(dev, e->rank);
+    return (uint64_t)dev->threads * SGEMM_PACK + (tiles > blocks ? tiles : blocks);
 }

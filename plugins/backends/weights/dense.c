@@ -250,6 +250,7 @@ static hone_status dequantize(void *self, const void *const *plane, int64_t rows
         .layout = layout,                                                                   \
         .quantize = quantize,                                                               \
         .dequantize = dequantize,                                                           \
+        .operands = DTYPE == HONE_BF16 ? HONE_BF16 : HONE_F32,                              \
     };                                                                                      \
     static const hone_component component_##ROW = {                                         \
         .struct_size = sizeof(hone_component),                                              \

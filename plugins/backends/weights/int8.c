@@ -158,6 +158,7 @@ static const hone_weights table = {
     .dequantize = dequantize,
     .decode = decode,
     .describe = describe,
+    .operands = HONE_BF16,
 };
 
 static const hone_option options[] = {

@@ -270,6 +270,7 @@ static const hone_weights table = {
     .quantize = quantize,
     .dequantize = dequantize,
     .decode = decode,
+    .operands = HONE_BF16,
 };
 
 static const hone_component nf4 = {

@@ -61,6 +61,10 @@ typedef struct hone_dev_info {
 
 /* ---------------------------------------------------------- the required seven */
 
+/* Products say in `operands` how exactly theirs are to be taken: HONE_F32 or 0, as they are;
+ * HONE_BF16, a device may round them to that on the way, as it does for speed where it has units
+ * for such products. Sums are float32 either way. */
+
 /* d = alpha * op(a) op(b) + beta * d, op(x) = x or its transpose.
  *   a (.., M, Ka), b (.., Kb, Nn), d (.., M, Nn) after op; rank 2..4; leading
  *   dimensions are batches; a stride-0 batch of a or b broadcasts. The last two
@@ -71,9 +75,9 @@ typedef struct hone_gemm_args {
     uint32_t struct_size;
     uint32_t trans_a, trans_b; /* 0 or 1 */
     float alpha, beta;
-    uint32_t reserved;
-    hone_tensor a, b; /* in  */
-    hone_tensor d;    /* inout */
+    uint32_t operands; /* see above */
+    hone_tensor a, b;  /* in  */
+    hone_tensor d;     /* inout */
 } hone_gemm_args;
 
 /* Run a program over `shape`: buffer k of the program is bufs[k], whose shape is
@@ -194,7 +198,7 @@ typedef struct hone_linear_args {
     uint32_t struct_size;
     uint32_t transpose;
     float beta;
-    uint32_t reserved;
+    uint32_t operands; /* as in hone_gemm_args */
     hone_weight *w;
     hone_tensor x;        /* in  */
     hone_tensor bias;     /* in (O); buf 0: none */
@@ -217,9 +221,9 @@ typedef struct hone_linear_args {
  * of one chunk, (chunk rows, V) float32. */
 typedef struct hone_loss_args {
     uint32_t struct_size;
-    int32_t count; /* supervised rows, <= N */
-    float scale;   /* of the gradient: 1 / supervised tokens of the window */
-    uint32_t reserved;
+    int32_t count;       /* supervised rows, <= N */
+    float scale;         /* of the gradient: 1 / supervised tokens of the window */
+    uint32_t operands;   /* as in hone_gemm_args */
     hone_weight *w;      /* (V, C) */
     hone_tensor h;       /* in (N, C), the supervised rows only, gathered */
     hone_tensor target;  /* in (N) int32 */
@@ -254,6 +258,8 @@ typedef struct hone_extent {
     int64_t vocabulary;
     int64_t loss_rows; /* of loss's scratch                              */
     int64_t rank;      /* largest inner size of an adapter; 0: none      */
+    uint32_t operands; /* as in hone_gemm_args                           */
+    uint32_t reserved;
 } hone_extent;
 
 /* -------------------------------------------------------------------- the table */

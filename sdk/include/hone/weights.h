@@ -78,6 +78,10 @@ typedef struct hone_weights {
     /* What a device must know of a weight beside its planes: sets the fields of w below `cache`.
      * Called once for each weight after layout(). NULL: nothing. [main] */
     void (*describe)(void *self, hone_weight *w);
+    /* What a run with this format computes its products in: HONE_BF16, a device may round their
+     * operands to that (hone_gemm_args); HONE_F32 or 0, it may not. */
+    uint32_t operands;
+    uint32_t reserved;
 } hone_weights;
 
 HONE_END
