@@ -433,6 +433,8 @@ static void loss_case(rig *r, int64_t n, int64_t c, int64_t v, int64_t chunk, do
     float *old_dw = normals(r, v * c, 0.1), *dh[N_SIDES] = { 0 }, *dw[N_SIDES] = { 0 };
     int32_t *target = calloc((size_t)n + 1, sizeof *target);
     double *wh, *ww, *nll = calloc((size_t)n + 1, sizeof *nll), want;
+    /* a logit is rounded by as much as it is large, and its exponential by that much of itself */
+    const double logit = 1.2e-7 * scale_h * sqrt((double)c);
     loss_ctx ctx;
     for (int64_t i = 0; i < n; i++) {
         target[i] = (int32_t)pick(r, 0, v - 1);
@@ -485,18 +487,19 @@ static void loss_case(rig *r, int64_t n, int64_t c, int64_t v, int64_t chunk, do
         drop_all(s);
     }
     if (gradients)
-        near_pair(r, "dh, fused against composed", dh[FUSED], dh[COMPOSED], count * c, 5e-6);
+        near_pair(r, "dh, fused against composed", dh[FUSED], dh[COMPOSED], count * c,
+                  5e-6 + logit);
     if (gradients > 1)
-        near_pair(r, "dw, fused against composed", dw[FUSED], dw[COMPOSED], v * c, 5e-6);
+        near_pair(r, "dw, fused against composed", dw[FUSED], dw[COMPOSED], v * c, 5e-6 + logit);
     if (gradients && count * c * v < 4000) {
         double *gh = differences(wh, count * c, loss_value, &ctx);
-        near_norm(r, "dh", dh[FUSED], gh, count * c, 1e-5);
+        near_norm(r, "dh", dh[FUSED], gh, count * c, 1e-5 + logit);
         free(gh);
         if (gradients > 1) {
             double *gw = differences(ww, v * c, loss_value, &ctx);
             for (int64_t i = 0; i < v * c; i++)
                 gw[i] += (double)old_dw[i];
-            near_norm(r, "dw", dw[FUSED], gw, v * c, 1e-5);
+            near_norm(r, "dw", dw[FUSED], gw, v * c, 1e-5 + logit);
             free(gw);
         }
     }
