@@ -342,6 +342,13 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
     const int64_t up_shape[2] = { transpose ? rank : out, transpose ? out : rank };
     const float up_scale = 0.5f;
     double *want = calloc((size_t)(n * out) + 1, sizeof *want);
+    const bool rounds = pick(r, 0, 1); /* what is bfloat16 already may be rounded to that */
+    if (rounds) {
+        cut_to_bf16(x, n * in);
+        cut_to_bf16(w, rows * cols);
+        cut_to_bf16(low, n * rank);
+        cut_to_bf16(up, rank * out);
+    }
     for (int64_t i = 0; i < n; i++)
         for (int64_t o = 0; o < out; o++) {
             double sum =
@@ -363,9 +370,10 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
                                .cols = cols };
         hone_linear_args a = { .transpose = transpose, .beta = beta, .w = &weight };
         float *got;
-        what(r, "linear (%lld, %lld) by (%lld, %lld)%s%s, beta %g, rank %lld on top, %s",
+        what(r, "linear (%lld, %lld) by (%lld, %lld)%s%s%s, beta %g, rank %lld on top, %s",
              (long long)n, (long long)in, (long long)rows, (long long)cols, transpose ? "" : "^T",
-             bias ? " + bias" : "", (double)beta, (long long)rank, k ? "composed" : "fused");
+             bias ? " + bias" : "", rounds ? ", bfloat16" : "", (double)beta, (long long)rank,
+             k ? "composed" : "fused");
         if (rank) {
             a.low = put(r, s, 2, low_shape, gap, low);
             a.up = put(r, s, 2, up_shape, 0, up);
@@ -376,7 +384,9 @@ static void linear_case(rig *r, int64_t n, int64_t rows, int64_t cols, bool tran
         if (bias)
             a.bias = put(r, s, 1, &out, 0, b);
         a.y = put(r, s, 2, ys, gap, beta != 0 ? y : NULL);
+        ops_round_operands(s->o, rounds ? HONE_BF16 : HONE_F32);
         (void)good(r, ops_linear(s->o, a, &err), &err);
+        ops_round_operands(s->o, HONE_F32);
         got = get(r, s, a.y);
         near_norm(r, "y", got, want, n * out, CLOSE);
         free(got);

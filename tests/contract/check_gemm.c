@@ -60,17 +60,6 @@ static float *at(const operand *o, const int64_t b[2], int64_t row, int64_t col)
     return o->x + i;
 }
 
-/* Cut to what bfloat16 holds. */
-static void cut(operand *o)
-{
-    for (int64_t i = 0; i < o->total; i++) {
-        uint32_t bits;
-        memcpy(&bits, o->x + i, sizeof bits);
-        bits &= 0xffff0000;
-        memcpy(o->x + i, &bits, sizeof bits);
-    }
-}
-
 static void one(rig *r, int round)
 {
     static const int64_t sizes[] = { 1, 2, 3, 4, 5, 7, 8, 16, 17, 31, 64, 65, 100, 129, 200 };
@@ -104,8 +93,8 @@ static void one(rig *r, int round)
     b = operand_new(r, rank, batch, tb ? n : k, tb ? k : n, true, false);
     d = operand_new(r, rank, batch, m, n, false, beta == 0);
     if (rounds) {
-        cut(&a);
-        cut(&b);
+        cut_to_bf16(a.x, a.total);
+        cut_to_bf16(b.x, b.total);
     }
     ops_round_operands(s->o, rounds ? HONE_BF16 : HONE_F32);
     what(r,

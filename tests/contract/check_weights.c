@@ -97,23 +97,29 @@ static double distance(const float *a, const double *b, int64_t n)
     return sum;
 }
 
-/* The device has to agree with the host: products with n vectors. */
+/* The device has to agree with the host: products with n vectors, or of n rows of dy. Where it may
+ * round to bfloat16, dy and x are that already, but decoded weights need not be. */
 static void on_device(rig *r, const char *format, const planes *x, int64_t rows, int64_t cols,
-                      int64_t n, const float *decoded)
+                      int64_t n, bool back, uint32_t operands, const float *decoded)
 {
-    const int64_t xs[2] = { n, cols }, ys[2] = { n, rows }, ws[2] = { rows, cols };
-    float *in = normals(r, n * cols, 1);
-    const bool int8 = strcmp(format, "int8") == 0;
-    double *integers = calloc((size_t)(n * rows) + 1, sizeof *integers);
-    double *want = calloc((size_t)(n * rows) + 1, sizeof *want);
-    if (cols > 2)
-        in[(n - 1) * cols + 2] = 7; /* a column of outliers */
+    const int64_t wide = back ? rows : cols, narrow = back ? cols : rows;
+    const int64_t xs[2] = { n, wide }, ys[2] = { n, narrow }, ws[2] = { rows, cols };
+    float *in = normals(r, n * wide, 1);
+    const bool int8 = strcmp(format, "int8") == 0 && !back;
+    const double allowed = operands == HONE_BF16 && strcmp(format, "bf16") != 0 ? 3e-3 : 1e-5;
+    double *integers = calloc((size_t)(n * narrow) + 1, sizeof *integers);
+    double *want = calloc((size_t)(n * narrow) + 1, sizeof *want);
+    if (wide > 2)
+        in[(n - 1) * wide + 2] = 7; /* a column of outliers */
+    if (operands == HONE_BF16)
+        cut_to_bf16(in, n * wide);
     if (int8)
         emulate_int8(x, in, n, rows, cols, 6, integers);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t o = 0; o < rows; o++)
-            for (int64_t j = 0; j < cols; j++)
-                want[i * rows + o] += (double)in[i * cols + j] * (double)decoded[o * cols + j];
+        for (int64_t o = 0; o < narrow; o++)
+            for (int64_t j = 0; j < wide; j++)
+                want[i * narrow + o] +=
+                    (double)in[i * wide + j] * (double)decoded[back ? j * cols + o : o * cols + j];
     for (int i = 0; i < N_SIDES; i++) {
         side *s = &r->side[i];
         hone_weight w = { .struct_size = sizeof w,
@@ -123,10 +129,11 @@ static void on_device(rig *r, const char *format, const planes *x, int64_t rows,
                           .cols = cols,
                           .outlier = 6 };
         hone_error err = { 0 };
-        hone_linear_args a = { .w = &w };
+        hone_linear_args a = { .transpose = back, .w = &w };
         float *got;
-        what(r, "product of %lld with (%lld, %lld), %s", (long long)n, (long long)rows,
-             (long long)cols, i ? "composed" : "as the device does it");
+        what(r, "product of %lld with (%lld, %lld)%s%s, %s", (long long)n, (long long)rows,
+             (long long)cols, back ? "" : "^T", operands == HONE_BF16 ? " in bfloat16" : "",
+             i ? "composed" : "as the device does it");
         for (uint32_t k = 0; k < x->layout.n; k++)
             w.plane[k] = x->layout.n == 1 && x->layout.plane[k].count == rows * cols
                              ? put_raw(r, s, x->layout.plane[k].dtype, 2, ws, x->p[k])
@@ -134,13 +141,14 @@ static void on_device(rig *r, const char *format, const planes *x, int64_t rows,
                                        x->p[k]);
         a.x = put(r, s, 2, xs, 0, in);
         a.y = put(r, s, 2, ys, 0, NULL);
+        ops_round_operands(s->o, operands);
         (void)good(r, ops_linear(s->o, a, &err), &err);
         got = get(r, s, a.y);
         near_norm(r, "y", got,
-                  int8 && distance(got, integers, n * rows) < distance(got, want, n * rows)
+                  int8 && distance(got, integers, n * narrow) < distance(got, want, n * narrow)
                       ? integers
                       : want,
-                  n * rows, 1e-5);
+                  n * narrow, int8 && !i ? 1e-5 : allowed);
         free(got);
         drop_all(s);
     }
@@ -172,7 +180,9 @@ static void matrix(rig *r, const char *format, const hone_weights *w, void *self
         if (w->dense == HONE_F32)
             same_bits(r, "there and back", once, src, 4 * (size_t)(rows * cols));
         for (int64_t n = 1; n < 10 && rows > 0 && cols > 0; n += n < 5 ? 1 : 4)
-            on_device(r, format, &a, rows, cols, n, once);
+            for (int way = 0; way < 4; way++)
+                on_device(r, format, &a, rows, cols, n, way & 1, way & 2 ? HONE_BF16 : HONE_F32,
+                          once);
     }
     what(r, "a matrix of %lld x %lld", (long long)rows, (long long)cols);
     planes_finish(r, &a);
@@ -185,8 +195,9 @@ static void matrix(rig *r, const char *format, const hone_weights *w, void *self
 static void check(rig *r, const char *format, const hone_weights *w, const void *config,
                   void **created)
 {
-    static const int64_t sizes[][2] = { { 1, 1 },     { 3, 5 },    { 64, 64 },  { 7, 129 },
-                                        { 100, 256 }, { 33, 640 }, { 70, 192 }, { 0, 8 } };
+    static const int64_t sizes[][2] = { { 1, 1 },    { 3, 5 },     { 64, 64 },
+                                        { 7, 129 },  { 100, 256 }, { 33, 640 },
+                                        { 70, 192 }, { 99, 640 },  { 0, 8 } };
     hone_error err = { 0 };
     hone_planes layout = { .struct_size = sizeof layout };
     void *self = NULL;

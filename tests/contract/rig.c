@@ -86,6 +86,16 @@ float *normals(rig *r, int64_t n, double scale)
     return x;
 }
 
+void cut_to_bf16(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0xffff0000;
+        memcpy(x + i, &bits, sizeof bits);
+    }
+}
+
 /* ------------------------------------------------------------------ tensors */
 
 /* Neither a number nor the NaN that arithmetic makes. */

@@ -53,6 +53,7 @@ double uniform(rig *r);                       /* [0, 1) */
 int64_t pick(rig *r, int64_t lo, int64_t hi); /* lo..hi */
 int64_t pick_of(rig *r, const int64_t *list, size_t n);
 float *normals(rig *r, int64_t n, double scale); /* owned by the caller */
+void cut_to_bf16(float *x, int64_t n);           /* down to what bfloat16 holds */
 
 /* ------------------------------------------------------------------ tensors */
 
