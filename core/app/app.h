@@ -63,6 +63,7 @@ typedef struct settings {
     struct options *sections; /* owned; one per row of the section table */
     char *file;               /* owned: the config file, NULL when there is none */
     char *data_path;          /* owned: data.path or its default */
+    char *val_path;           /* owned: train.val, or what prepare.split wrote, or NULL */
 } settings;
 
 void settings_finish(settings *s);

@@ -10,6 +10,19 @@
 #include "core/app/helper.h"
 #include "core/app/progress.h"
 
+typedef struct prepare_flags {
+    hone_list without;
+} prepare_flags;
+
+static prepare_flags flag_values;
+static const hone_option flags[] = {
+    HONE_ROW_LIST(
+        prepare_flags, without, NULL,
+        "documents (files, folders, archives, or names of the report) left out as if they "
+        "had never been there"),
+    HONE_OPTIONS_END,
+};
+
 typedef struct shown {
     bool terminal;
     double last; /* clock_now() of the last plain line */
@@ -49,7 +62,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     prepare_report report = { 0 };
     prepare_options chosen = s->prepare;
     char dry[] = "/tmp/hone-dry-run-XXXXXX";
-    text out = { 0 };
+    text out = { 0 }, key = { 0 };
     hone_status st = HONE_OK;
     if (a->n)
         return hone_fail(err, HONE_ERR_ARG, "'%s': documents are named by prepare.sources",
@@ -64,11 +77,19 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = hone_fail(err, HONE_ERR_IO, "%s: cannot make a folder for the dry run", dry);
         goto out;
     }
+    if (s->generator.dry_run)
+        chosen.cache_mb = 0; /* what is known is not asked for */
+    text_printf(&key, "%s %s", z.chat ? chat_template_hash(z.chat) : "",
+                h.identity ? h.identity : "");
+    if ((st = text_status(&key, err)))
+        goto out;
     shown view = { .terminal = isatty(STDERR_FILENO) == 1, .last = clock_now() };
     const prepare_input in = { .plugins = z.plugins,
                                .reader_options = s->reader,
                                .recipe_options = s->recipe,
                                .tokenizer = z.tok,
+                               .key = key.p,
+                               .without = flag_values.without,
                                .on_progress = show_progress,
                                .ctx = &view };
     st = prepare_run(&chosen, &in, &report, err);
@@ -102,6 +123,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
                        s->prepare.out);
 out:
     text_finish(&out);
+    text_finish(&key);
     prepare_report_finish(&report);
     helper_close(&h);
     if (s->generator.dry_run && chosen.out != s->prepare.out && dir_remove(chosen.out, NULL))
@@ -115,6 +137,8 @@ const command cmd_prepare = {
     .operands = "[CONFIG]",
     .summary = "documents to samples.jsonl, by readers and recipes",
     .sections = "prepare reader recipe generator generate use",
+    .flags = flags,
+    .flag_values = &flag_values,
     .config_operand = true,
     .run = run,
 };

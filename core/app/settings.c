@@ -407,7 +407,11 @@ hone_status settings_load(settings *s, const command *c, int argc, char **argv, 
         goto out;
     s->data_path =
         s->data.path ? mem_strdup(s->data.path) : path_join(s->prepare.out, "samples.jsonl");
-    if (!s->data_path)
+    if (s->train.val)
+        s->val_path = mem_strdup(s->train.val);
+    else if (!s->data.path && s->prepare.split > 0 && !(s->train.val_split > 0))
+        s->val_path = path_join(s->prepare.out, "val.jsonl");
+    if (!s->data_path || (s->train.val && !s->val_path))
         st = hone_fail(err, HONE_ERR_NOMEM, "settings: no memory");
 out:
     free(base);
@@ -423,6 +427,7 @@ void settings_finish(settings *s)
         json_decref(*free_section(s, i));
     free(s->file);
     free(s->data_path);
+    free(s->val_path);
     options_finish(&flag_options);
     *s = (settings){ 0 };
 }

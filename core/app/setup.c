@@ -27,8 +27,8 @@ hone_status setup_data(setup *u, const settings *s, bool quiet, hone_error *err)
     if (!quiet)
         fprintf(stderr, "%s: rows for training\n%s", o.path, report.p ? report.p : "");
     text_finish(&report);
-    if (s->train.val) {
-        o.path = s->train.val;
+    if (s->val_path && (s->train.val || path_exists(s->val_path))) {
+        o.path = s->val_path;
         st = dataset_load(&u->val, &o, u->z.tok, u->z.chat, err);
     } else if (s->train.val_split > 0) {
         st = dataset_split(&u->train, &u->val, s->train.val_split, (uint64_t)s->train.seed, err);

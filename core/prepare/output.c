@@ -15,6 +15,7 @@ static const char *const file_names[REPORT_FILES] = {
     [FILE_LEFT_OUT] = "report/left_out.jsonl",
     [FILE_FAILED] = "report/failed.jsonl",
     [FILE_DUPLICATES] = "report/duplicates.jsonl",
+    [FILE_NEAR] = "report/near_duplicates.jsonl",
 };
 
 /* counter: in prepare_report; lost: no rule of the user left it out */
@@ -85,79 +86,79 @@ hone_status left_over(run *r, const char *shown, left_out why, const char *said,
                               reasons[why].name, said, err);
 }
 
-/* ------------------------------------------------------------------------ duplicates */
-
-/* *first: the document that had this sample before, or UINT32_MAX (now remembered). */
-static hone_status remember(id_set *set, const char *id, uint32_t doc, uint32_t *first,
-                            hone_error *err)
-{
-    const uint64_t key = strtoull(id, NULL, 16) | 1; /* 0 stands for a free slot */
-    if ((set->n + 1) * 2 > set->cap) {
-        const size_t cap = set->cap ? set->cap * 2 : 1024;
-        struct id_slot *bigger = mem_new(cap, sizeof *bigger);
-        if (!bigger)
-            return hone_fail(err, HONE_ERR_NOMEM, "no memory for %zu sample ids", set->n);
-        for (size_t i = 0; i < set->cap; i++)
-            if (set->slots[i].id) {
-                size_t at = (size_t)set->slots[i].id & (cap - 1);
-                while (bigger[at].id)
-                    at = (at + 1) & (cap - 1);
-                bigger[at] = set->slots[i];
-            }
-        free(set->slots);
-        set->slots = bigger;
-        set->cap = cap;
-    }
-    size_t at = (size_t)key & (set->cap - 1);
-    while (set->slots[at].id && set->slots[at].id != key)
-        at = (at + 1) & (set->cap - 1);
-    *first = set->slots[at].id ? set->slots[at].doc : UINT32_MAX;
-    if (!set->slots[at].id) {
-        set->slots[at] = (struct id_slot){ key, doc };
-        set->n++;
-    }
-    return HONE_OK;
-}
-
 /* ------------------------------------------------------------------------ samples */
 
 typedef struct tally { /* of one document */
-    int64_t written, duplicates;
+    int64_t written, duplicates, near;
 } tally;
+
+static hone_status name_near(run *r, const document *d, const sample *s, const stage_answer *a,
+                             hone_error *err)
+{
+    json_t *o = json_pack("{s:s, s:s?, s:s?, s:s, s:s?, s:o}", "id", s->id, "file", d->shown,
+                          "recipe", s->recipe, "near", a->id, "near_file", a->file, "similarity",
+                          json_real((double)(int64_t)(a->like * 1e4 + 0.5) / 1e4));
+    if (o)
+        (void)json_object_set_new(o, "dropped", json_boolean(r->o->near == NEAR_DROP));
+    return report_line(r, FILE_NEAR, o, err);
+}
 
 static hone_status write_sample(run *r, const document *d, sample *s, tally *t, hone_error *err)
 {
-    text line = { 0 };
+    const stage_rules rules = { r->o->near, r->o->near_threshold, r->o->out };
+    stage_answer a = { 0 };
+    uint32_t recipe = 0;
     bool words = false;
-    uint32_t first = UINT32_MAX;
     hone_status st;
     for (size_t k = 0; k < s->n_segments; k++)
         words |= s->segments[k].learn && s->segments[k].n > 0;
     if (!words)
         return count_cause(r->lost, "samples without anything to learn", 1, err);
-    if ((st = sample_identify(s, err)) ||
-        (st = remember(&r->ids, s->id, (uint32_t)r->report->files, &first, err)))
-        return st;
-    if (first != UINT32_MAX) {
-        t->duplicates++;
-        return report_line(
+    while (recipe + 1 < r->crew.n_recipes &&
+           strcmp(r->recipes[recipe].row.row->component, s->recipe) != 0)
+        recipe++;
+    if ((st = sample_identify(s, err)) || (st = stage_add(&r->stage, s, recipe, &rules, &a, err)))
+        goto out;
+    if (a.what == STAGE_SAME)
+        st = report_line(
             r, FILE_DUPLICATES,
             json_pack("{s:s, s:s?, s:s?}", "id", s->id, "file", d->shown, "recipe", s->recipe),
             err);
-    }
-    st = sample_to_json(s, &line, err);
-    text_putc(&line, '\n');
-    if (!st && !(st = text_status(&line, err)))
-        st = file_writer_add(r->out, line.p, line.n, err);
-    t->written++;
-    text_finish(&line);
+    else if (a.what == STAGE_NEAR)
+        st = name_near(r, d, s, &a, err);
+    t->duplicates += a.what == STAGE_SAME;
+    t->near += a.what == STAGE_NEAR;
+    t->written += a.what == STAGE_NEW || (a.what == STAGE_NEAR && r->o->near == NEAR_COUNT);
+out:
+    free(a.file);
     return st;
+}
+
+/* What the split keeps together: a document, or the first folders of its name. */
+static uint64_t split_name(const run *r, const document *d)
+{
+    uint8_t digest[32];
+    uint64_t name;
+    sha256 h;
+    size_t n = d->shown ? strlen(d->shown) : 0;
+    if (r->o->split_by == SPLIT_PATH && d->shown) {
+        int64_t parts = r->o->split_depth;
+        const char *p = d->shown;
+        for (; *p && parts; p++)
+            parts -= *p == '/';
+        n = parts ? n : (size_t)(p - d->shown); /* fewer folders: the document itself */
+    }
+    sha256_init(&h);
+    sha256_add(&h, d->shown ? d->shown : "", n);
+    sha256_done(&h, digest);
+    memcpy(&name, digest, sizeof name);
+    return name;
 }
 
 static hone_status write_samples(run *r, document *d, tally *t, hone_error *err)
 {
     spool_reader in = { .s = &d->said };
-    hone_status st = HONE_OK;
+    hone_status st = stage_document(&r->stage, split_name(r, d), err);
     frame f;
     while (!st && !(st = spool_next(&in, &f, err))) {
         sample s = { 0 };
@@ -179,6 +180,8 @@ static hone_status write_row(run *r, const document *d, const tally *t, hone_err
                   "reader", d->sourced ? r->readers[d->reader].row.row->component : "", "bytes",
                   (json_int_t)d->bytes, "blocks", (json_int_t)d->blocks, "samples",
                   (json_int_t)t->written, "duplicates", (json_int_t)t->duplicates);
+    if (t->near)
+        (void)json_object_set_new(o, "near_duplicates", json_integer(t->near));
     if (d->meta)
         (void)json_object_update_missing(o, d->meta);
     if (d->notes)
@@ -212,13 +215,14 @@ hone_status write_document(run *r, document *d, hone_error *err)
         p->opened += !d->cached;
         p->skipped += d->status == HONE_ERR_SKIP;
         p->failed += d->status && d->status != HONE_ERR_SKIP;
-        p->empty += d->status == HONE_OK && t.written + t.duplicates == 0;
+        p->empty += d->status == HONE_OK && t.written + t.duplicates + t.near == 0;
         p->bytes += (int64_t)d->bytes;
     }
     r->progress.cached = p->cached;
     p->blocks += (int64_t)d->blocks;
     p->samples += t.written;
     p->duplicates += t.duplicates;
+    p->near += t.near;
     p->lost_bytes += (int64_t)d->lost_bytes;
     json_object_foreach(d->lost, key, value)
     {
@@ -250,7 +254,11 @@ hone_status output_open(run *r, hone_error *err)
         folder ? dir_make(folder, err) : hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
     free(folder);
     if (!st)
+        st = stage_open(&r->stage, r->o->out, err);
+    if (!st)
         st = open_file(&r->out, r->o->out, "samples.jsonl", err);
+    if (!st && r->o->split > 0)
+        st = open_file(&r->val, r->o->out, "val.jsonl", err);
     for (size_t i = 0; i < REPORT_FILES && !st; i++)
         st = open_file(&r->files[i], r->o->out, file_names[i], err);
     return st;
@@ -266,10 +274,12 @@ static hone_status commit(file_writer **w, hone_error *err)
 /* The samples last: who sees them sees their report. */
 hone_status output_commit(run *r, hone_error *err)
 {
-    const prepare_report *p = r->report;
-    hone_status st = HONE_OK;
+    prepare_report *p = r->report;
+    hone_status st = stage_write(&r->stage, r->o->split, (uint64_t)r->o->split_seed, r->out, r->val,
+                                 &p->validation, err);
     json_t *totals = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, s:I}",
         "files", (json_int_t)p->files, "read", (json_int_t)p->read, "archives",
         (json_int_t)p->archives, "skipped", (json_int_t)p->skipped, "failed", (json_int_t)p->failed,
         "refused", (json_int_t)p->refused, "no_reader", (json_int_t)p->no_reader, "binary",
@@ -277,19 +287,31 @@ hone_status output_commit(run *r, hone_error *err)
         (json_int_t)p->ignored, "hidden", (json_int_t)p->hidden, "empty", (json_int_t)p->empty,
         "samples", (json_int_t)p->samples, "blocks", (json_int_t)p->blocks, "duplicates",
         (json_int_t)p->duplicates, "bytes", (json_int_t)p->bytes, "lost_bytes",
-        (json_int_t)p->lost_bytes);
-    char *path = path_join(r->o->out, "report.json");
+        (json_int_t)p->lost_bytes, "near_duplicates", (json_int_t)p->near, "validation",
+        (json_int_t)p->validation);
+    char *path = path_join(r->o->out, "report.json"), *val = path_join(r->o->out, "val.jsonl");
     json_t *work = json_pack("{s:I, s:I}", "documents_read", (json_int_t)p->opened,
                              "documents_known", (json_int_t)p->cached);
-    if (!path || !totals || json_object_set_new(p->detail, "totals", totals) ||
+    if (st) {
+        json_decref(totals);
+        json_decref(work);
+        goto out;
+    }
+    if (!path || !val || !totals || json_object_set_new(p->detail, "totals", totals) ||
         json_object_set_new(p->detail, "this_run", work))
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
     for (size_t i = 0; i < REPORT_FILES && !st; i++)
         st = commit(&r->files[i], err);
     if (!st)
         st = json_write(p->detail, path, err);
+    if (!st && r->val)
+        st = commit(&r->val, err);
+    else if (!st)
+        st = dir_remove(val, err); /* of an earlier run */
     if (!st)
         st = commit(&r->out, err);
+out:
+    free(val);
     free(path);
     return st;
 }
@@ -297,6 +319,8 @@ hone_status output_commit(run *r, hone_error *err)
 void output_abort(run *r)
 {
     file_writer_abort(r->out);
+    file_writer_abort(r->val);
+    stage_finish(&r->stage);
     for (size_t i = 0; i < REPORT_FILES; i++)
         file_writer_abort(r->files[i]);
 }

@@ -172,7 +172,16 @@ typedef struct worker {
 } worker;
 
 /* Files of the report, a JSON object a line. */
-enum report_file { FILE_DOCUMENTS, FILE_LEFT_OUT, FILE_FAILED, FILE_DUPLICATES, REPORT_FILES };
+enum report_file {
+    FILE_DOCUMENTS,
+    FILE_LEFT_OUT,
+    FILE_FAILED,
+    FILE_DUPLICATES,
+    FILE_NEAR,
+    REPORT_FILES
+};
+
+/* ------------------------------------------------------------------------ stage.c */
 
 typedef struct id_set { /* open-addressed set of sample ids and who had them first */
     struct id_slot {
@@ -181,6 +190,72 @@ typedef struct id_set { /* open-addressed set of sample ids and who had them fir
     } * slots; /* owned */
     size_t n, cap;
 } id_set;
+
+typedef struct near_slot {
+    uint32_t tag, sample; /* of a band; 1 + the first sample with it, 0: free */
+} near_slot;
+
+typedef struct near_index {
+    near_slot *slots; /* owned, mapped */
+    size_t n_slots, cap_slots;
+} near_index;
+void near_finish(near_index *x);
+
+typedef struct staged {  /* a document's samples */
+    uint64_t start, end; /* bytes of the stage */
+    uint64_t name;       /* hash of the name, or folder, that is split by */
+    uint32_t samples, group, index;
+    bool val;
+} staged;
+
+typedef struct staged_line {
+    uint64_t at;
+    uint32_t doc;
+} staged_line;
+
+typedef struct stage {
+    int fd;
+    text buf; /* not in the file yet */
+    uint64_t flushed;
+    id_set ids;
+    near_index near;
+    staged_line *lines; /* owned */
+    size_t n_lines, cap_lines;
+    staged *docs; /* owned */
+    size_t n_docs, cap_docs;
+} stage;
+
+#define NEAR_COUNT 0 /* prepare.near, in the order of its words */
+#define NEAR_DROP 1
+#define NEAR_OFF 2
+
+typedef struct stage_rules {
+    int64_t near; /* NEAR_* */
+    double threshold;
+    const char *folder; /* of temporary files */
+} stage_rules;
+
+#define STAGE_NEW 0
+#define STAGE_SAME 1
+#define STAGE_NEAR 2
+
+typedef struct stage_answer {
+    int what;    /* STAGE_* */
+    double like; /* near: Jaccard */
+    char id[20]; /* near: the earlier sample ... */
+    char *file;  /* owned: ... and where it is from */
+} stage_answer;
+
+HONE_MUST_CHECK hone_status stage_open(stage *s, const char *folder, hone_error *err);
+void stage_finish(stage *s);
+/* The samples that follow are of a new document. */
+HONE_MUST_CHECK hone_status stage_document(stage *s, uint64_t name, hone_error *err);
+/* x has its id. Kept unless it is the same as an earlier one, or near one that rules drop. */
+HONE_MUST_CHECK hone_status stage_add(stage *s, sample *x, uint32_t recipe,
+                                      const stage_rules *rules, stage_answer *a, hone_error *err);
+/* All lines in order, about `share` of them to val. */
+HONE_MUST_CHECK hone_status stage_write(stage *s, double share, uint64_t seed, file_writer *train,
+                                        file_writer *val, int64_t *n_val, hone_error *err);
 
 typedef struct run {
     const prepare_options *o;
@@ -199,6 +274,10 @@ typedef struct run {
     uint64_t waiting_bytes; /* of documents in memory */
     document last;          /* what finish() gives */
 
+    struct without {
+        char *path; /* owned: absolute */
+        int64_t hits;
+    } * without;   /* owned, one for each of in->without */
     size_t hidden; /* bytes of paths that are not shown; see sources.c */
     bool counting; /* the first walk: only counts */
     worker *workers;
@@ -209,7 +288,8 @@ typedef struct run {
     uint8_t config_key[KEY_BYTES]; /* of readers, recipes, tokenizer: what all documents share */
     char *cache;                   /* owned: folder, or NULL */
     file_writer *out, *files[REPORT_FILES];
-    id_set ids;
+    stage stage;
+    file_writer *val;
     prepare_report *report;
     prepare_progress progress;
     double began;
@@ -231,6 +311,9 @@ HONE_MUST_CHECK hone_status walk_sources(run *r, hone_error *err);
 size_t kind_of(const run *r, const char *name);
 bool is_excluded(const run *r, const char *path);
 bool is_without(const run *r, const char *path, const char *shown);
+HONE_MUST_CHECK hone_status without_open(run *r, hone_error *err);
+/* Each must have named something. */
+HONE_MUST_CHECK hone_status without_check(const run *r, hone_error *err);
 bool looks_binary(const void *p, size_t n);
 /* A file or entry that is not read: counted, named, and maybe the end of the run. */
 HONE_MUST_CHECK hone_status left_over(run *r, const char *shown, left_out why, const char *said,

@@ -44,6 +44,12 @@ const hone_option prepare_option_rows[] = {
     HONE_ROW_F64(prepare_options, archive_ratio, 1, 1e6, "250", "bytes that each byte of an archive may unpack to"),
     HONE_ROW_PATH(prepare_options, cache, NULL, "folder of what documents gave in earlier runs; default: cache, in prepare.out"),
     HONE_ROW_I64(prepare_options, cache_mb, 0, 1 << 24, "4096", "size of that folder, MB: what was not used longest goes first; 0: none is kept"),
+    HONE_ROW_ENUM(prepare_options, near, "count|drop|off", "count", "near duplicates of another document's samples: count and name them, leave them out, do not look"),
+    HONE_ROW_F64(prepare_options, near_threshold, 0.3, 1, "0.8", "near: this share of their runs of five words in common (Jaccard)"),
+    HONE_ROW_F64(prepare_options, split, 0, 0.9, "0", "share of the samples that goes to val.jsonl; documents with a common sample stay together"),
+    HONE_ROW_ENUM(prepare_options, split_by, "document|path", "document", "what the split keeps together: documents, or folders"),
+    HONE_ROW_I64(prepare_options, split_depth, 1, 64, "2", "by path: folders of a name that are one, docs/guide/..: 2"),
+    HONE_ROW_I64(prepare_options, split_seed, 0, 9e15, "1", "which documents the split draws"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -259,7 +265,8 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
         host_offer_service(HONE_SERVICE_TOKENIZER, &service);
     if ((st = list_recipes(&r, err)) || (st = check_recipe_options(&r, err)) ||
         (st = dir_make(o->out, err)) || (st = dir_lock(o->out, &lock, err)) ||
-        (st = output_open(&r, err)) || (st = read_all_documents(&r, err)))
+        (st = without_open(&r, err)) || (st = output_open(&r, err)) ||
+        (st = read_all_documents(&r, err)) || (st = without_check(&r, err)))
         goto out;
     if (!(st = output_commit(&r, err)))
         cache_trim(&r);
@@ -275,11 +282,13 @@ out:
     document_finish(&r.last);
     for (size_t i = 0; i < r.crew.n_readers; i++)
         free(r.readers[i].name);
+    for (uint64_t i = 0; r.without && i < in->without.n; i++)
+        free(r.without[i].path);
+    free(r.without);
     free(r.ring);
     free(r.readers);
     free(r.recipes);
     free(r.workers);
-    free(r.ids.slots);
     free(r.cache);
     if (lock >= 0)
         (void)close(lock);

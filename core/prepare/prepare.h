@@ -35,7 +35,15 @@ typedef struct prepare_options { /* option rows: prepare_option_rows, section "p
     double archive_ratio; /* unpacked bytes for each of the archive */
     const char *cache;    /* folder; NULL: <out>/cache                */
     int64_t cache_mb;     /* 0: none                                  */
+    int64_t near;         /* what becomes of near duplicates: count, drop, off */
+    double near_threshold;
+    double split;     /* share of samples for val.jsonl               */
+    int64_t split_by; /* SPLIT_*                                      */
+    int64_t split_depth, split_seed;
 } prepare_options;
+
+#define SPLIT_DOCUMENT 0
+#define SPLIT_PATH 1
 extern const hone_option prepare_option_rows[];
 
 /* The nothing-in-silence report of a preparation. */
@@ -47,7 +55,8 @@ typedef struct prepare_report {
     int64_t failed;         /* could not be read                                       */
     int64_t refused;        /* links, special files, limits, broken archives, ...      */
     int64_t no_reader, binary, excluded, ignored, hidden, archives;
-    int64_t bytes, blocks, samples, duplicates, empty;
+    int64_t bytes, blocks, samples, duplicates, near, empty;
+    int64_t validation; /* of the samples: in val.jsonl */
     int64_t lost_bytes; /* what readers and recipes reported as left out */
     text named;         /* the first of what failed, a line each */
     int64_t n_named;

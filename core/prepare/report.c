@@ -71,6 +71,8 @@ void prepare_report_print(const prepare_report *r, text *out)
     } counts[] = {
         { r->cached, "known from an earlier run, not read again" },
         { r->duplicates, "samples left out: the same as an earlier one" },
+        { r->near, "samples are near an earlier one: report/near_duplicates.jsonl" },
+        { r->validation, "of the samples in val.jsonl" },
         { r->empty, "files gave no sample" },
         { r->archives, "archives opened" },
         { r->ignored, "left out: .gitignore" },

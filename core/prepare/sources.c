@@ -124,16 +124,42 @@ bool is_excluded(const run *r, const char *path)
 /* --without FILE: by its path or its name in the report; a folder or an archive takes all of it. */
 bool is_without(const run *r, const char *path, const char *shown)
 {
-    const char *const names[] = { path, shown };
-    for (uint64_t i = 0; i < r->in->without.n; i++)
-        for (size_t k = 0; k < 2; k++) {
-            const char *item = r->in->without.items[i];
+    bool found = false;
+    for (uint64_t i = 0; i < r->in->without.n; i++) {
+        const char *const items[] = { r->in->without.items[i], r->without[i].path };
+        const char *const names[] = { path, shown };
+        for (size_t k = 0; k < 4; k++) {
+            const char *item = items[k / 2], *name = names[k % 2];
             const size_t n = strlen(item);
-            if (names[k] && strncmp(names[k], item, n) == 0 &&
-                (names[k][n] == '\0' || names[k][n] == '/'))
-                return true;
+            if (name && strncmp(name, item, n) == 0 && (name[n] == '\0' || name[n] == '/')) {
+                r->without[i].hits++;
+                found = true;
+            }
         }
-    return false;
+    }
+    return found;
+}
+
+hone_status without_open(run *r, hone_error *err)
+{
+    char *here = realpath(".", NULL);
+    bool good = here && (r->without = mem_new(r->in->without.n + 1, sizeof *r->without));
+    for (uint64_t i = 0; i < r->in->without.n && good; i++)
+        good = (r->without[i].path = path_resolve(here, r->in->without.items[i])) != NULL;
+    free(here);
+    return good ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
+}
+
+hone_status without_check(const run *r, hone_error *err)
+{
+    for (uint64_t i = 0; i < r->in->without.n; i++)
+        if (!r->without[i].hits)
+            return hone_fail(
+                err, HONE_ERR_NOTFOUND,
+                "without %s: no document has this path or name; report/documents.jsonl "
+                "of the last run lists them, and a file that is gone needs no flag",
+                r->in->without.items[i]);
+    return HONE_OK;
 }
 
 bool looks_binary(const void *p, size_t n)

@@ -23,7 +23,8 @@ static inline void put(const char *name, const char *bytes)
     free(path);
 }
 
-static inline hone_status run(prepare_options *o, prepare_report *r, hone_error *err)
+static inline hone_status run_without(prepare_options *o, prepare_report *r,
+                                      const char *const *without, uint64_t n, hone_error *err)
 {
     static const char *sources[1], *recipes[] = { "echo" };
     sources[0] = docs;
@@ -32,13 +33,20 @@ static inline hone_status run(prepare_options *o, prepare_report *r, hone_error 
     o->out = out;
     if (!o->timeout)
         o->timeout = 20;
+    if (o->near_threshold <= 0)
+        o->near = 2; /* off */
     o->max_mb = o->max_mb ? o->max_mb : 16;
     o->archive_depth = o->archive_depth ? o->archive_depth : 3;
     o->archive_entries = o->archive_entries ? o->archive_entries : 1000;
     o->archive_mb = o->archive_mb ? o->archive_mb : 64;
     o->archive_ratio = o->archive_ratio > 0 ? o->archive_ratio : 100;
-    const prepare_input in = { .plugins = plugins };
+    const prepare_input in = { .plugins = plugins, .without = { without, n } };
     return prepare_run(o, &in, r, err);
+}
+
+static inline hone_status run_docs(prepare_options *o, prepare_report *r, hone_error *err)
+{
+    return run_without(o, r, NULL, 0, err);
 }
 
 __attribute__((noinline, unused)) static char *samples(void)
@@ -51,7 +59,7 @@ __attribute__((noinline, unused)) static char *samples(void)
 }
 
 /* The line about a document in report/NAME.jsonl, fresh. */
-__attribute__((noinline, unused)) static char *line_of(const char *file, const char *document)
+__attribute__((noinline, unused)) static char *line_of(const char *file, const char *name_of)
 {
     hone_error err = { 0 };
     text name = { 0 };
@@ -59,7 +67,7 @@ __attribute__((noinline, unused)) static char *line_of(const char *file, const c
     char *path = path_join(out, name.p), *all = NULL, *found = NULL;
     CHECK_OK(file_read(&all, NULL, path, 1 << 22, &err), err);
     for (char *at = strtok(all, "\n"); at && !found; at = strtok(NULL, "\n"))
-        if (strstr(at, document))
+        if (strstr(at, name_of))
             found = mem_strdup(at);
     text_finish(&name);
     free(path);

@@ -103,7 +103,7 @@ static void test_archive__every_format(void)
         put_archive(kinds[i].name, kinds[i].format, kinds[i].filter, m,
                     kinds[i].format == ARCHIVE_FORMAT_RAW ? 1 : 2);
     }
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_INT(r.archives, COUNT(kinds));
     CHECK_INT(r.samples, COUNT(kinds));
     CHECK_INT(r.no_reader, COUNT(kinds) - 2);
@@ -139,7 +139,7 @@ static void test_archive__archives_in_archives(void)
     }
     put_bytes("outer.tar", inner, n);
     free(inner);
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_INT(r.samples, 3);
     CHECK_INT(r.refused, 1);
     CHECK_LINE("failed", "docs/outer.tar/inner.zip/inner.zip/inner.zip", "prepare.archive_depth");
@@ -178,7 +178,7 @@ static void test_archive__hostile_entries_are_named(void)
     put_archive("t.tar", TAR, ARCHIVE_FILTER_NONE, tar, COUNT(tar));
     put_bytes("not.zip", "this is no archive", 18);
     put_bytes("empty.zip", "", 0);
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_INT(r.samples, 3);
     CHECK_INT(r.hidden, 1);
     CHECK_INT(r.binary, 1);
@@ -216,13 +216,13 @@ static void test_archive__bombs(void)
     begin();
     put_bytes("ratio.zip", one, n);
     prepare_options o = { .max_mb = 64, .archive_mb = 1000, .archive_ratio = 100 };
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_INT(r.samples, 0);
     CHECK_LINE("failed", "docs/ratio.zip/big.bad", "100 times its size");
     prepare_report_finish(&r);
 
     o = (prepare_options){ .max_mb = 8, .archive_mb = 1000, .archive_ratio = 1e6 };
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_LINE("failed", "docs/ratio.zip/big.bad", "larger than prepare.max_mb (8 MB)");
     prepare_report_finish(&r);
 
@@ -234,7 +234,7 @@ static void test_archive__bombs(void)
     char *nested = pack(ZIP, ARCHIVE_FILTER_NONE, NULL, many, 4, &outer);
     put_bytes("nested.zip", nested, outer);
     o = (prepare_options){ .max_mb = 64, .archive_mb = 100, .archive_ratio = 1e6 };
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_LINE("failed", "docs/nested.zip\"", "prepare.archive_mb (100 MB)");
     char *p = samples();
     CHECK(!strstr(p, "never read"));
@@ -242,7 +242,7 @@ static void test_archive__bombs(void)
     prepare_report_finish(&r);
 
     o = (prepare_options){ .archive_entries = 2, .max_mb = 1 };
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_LINE("failed", "docs/nested.zip\"", "prepare.archive_entries (2)");
     prepare_report_finish(&r);
     free(nested);
@@ -265,7 +265,7 @@ static void test_archive__cut_and_encrypted(void)
     p = pack(ZIP, ARCHIVE_FILTER_NONE, "secret", m, 2, &n);
     if (p)
         put_bytes("enc.zip", p, n);
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_LINE("failed", "docs/cut.tar.gz", "\"why\":\"broken\"");
     if (p)
         CHECK_LINE("failed", "docs/enc.zip/one.bad", "\"why\":\"encrypted\"");

@@ -34,7 +34,7 @@ static void check_run(prepare_options o, int64_t read, int64_t known, const char
 {
     hone_error err = { 0 };
     prepare_report r;
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     CHECK_INT(r.opened, read);
     CHECK_INT(r.cached, known);
     char *got = samples();
@@ -138,7 +138,7 @@ static void test_cache__is_shared_and_survives_a_kill(void)
             prepare_options mine = o;
             prepare_report r;
             out = path_join(dir, "other");
-            _exit(run(&mine, &r, &err) != HONE_OK);
+            _exit(run_docs(&mine, &r, &err) != HONE_OK);
         }
         if (round < 3) {
             (void)usleep(1000u << (2 * round));
@@ -146,7 +146,7 @@ static void test_cache__is_shared_and_survives_a_kill(void)
         }
         prepare_options mine = o;
         prepare_report r;
-        CHECK_OK(run(&mine, &r, &err), err);
+        CHECK_OK(run_docs(&mine, &r, &err), err);
         CHECK_INT(r.samples, 39);
         prepare_report_finish(&r);
         int status = 0;
@@ -169,12 +169,12 @@ static void test_cache__one_run_per_folder(void)
     (void)fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0)
-        _exit(run(&o, &r, &err) != HONE_OK);
+        _exit(run_docs(&o, &r, &err) != HONE_OK);
     char *lock = path_join(out, ".lock");
     for (int i = 0; i < 400 && !path_exists(lock); i++)
         (void)usleep(10000);
     (void)usleep(50000);
-    CHECK_INT(run(&o, &r, &err), HONE_ERR_STATE);
+    CHECK_INT(run_docs(&o, &r, &err), HONE_ERR_STATE);
     CHECK_HAS(err.message, "in use by process");
     prepare_report_finish(&r);
     (void)kill(pid, SIGKILL);

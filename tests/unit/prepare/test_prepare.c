@@ -52,7 +52,7 @@ static void test_prepare__a_bad_document_costs_itself(void)
             put(bad[i].name, bad[i].bytes);
             failing++;
         }
-    CHECK_OK(run(&o, &r, &err), err);
+    CHECK_OK(run_docs(&o, &r, &err), err);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (!bad[i].jailed || !SANITIZED)
             CHECK_LINE("documents", bad[i].name, bad[i].message);
@@ -90,7 +90,7 @@ static void test_prepare__jobs_do_not_change_a_byte(void)
     for (size_t i = 0; i < 3; i++) {
         prepare_report r;
         prepare_options o = { .jobs = jobs[i] };
-        CHECK_OK(run(&o, &r, &err), err);
+        CHECK_OK(run_docs(&o, &r, &err), err);
         CHECK_INT(r.no_reader, 1);
         CHECK_INT(
             json_integer_value(json_object_get(json_object_get(r.detail, "no_reader"), ".unknown")),
@@ -115,7 +115,7 @@ static void test_prepare__mistakes_are_named(void)
     prepare_options o = { .strict = true };
     begin();
     put("a.bad", "crash");
-    CHECK(run(&o, &r, &err) == HONE_ERR_FORMAT);
+    CHECK(run_docs(&o, &r, &err) == HONE_ERR_FORMAT);
     CHECK_HAS(err.message, "docs/a.bad");
     CHECK_HAS(err.message, CRASHED);
     prepare_report_finish(&r);
