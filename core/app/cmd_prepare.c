@@ -55,6 +55,23 @@ static void show_progress(void *ctx, const prepare_progress *p)
     text_finish(&t);
 }
 
+/* What samples depend on beside documents, readers and recipes: template, model, how it answers. */
+static hone_status make_key(text *key, const settings *s, const session *z, const helper *h,
+                            hone_error *err)
+{
+    static const char *const sections[] = { "generator", "generate", "use" };
+    json_t *all = settings_to_json(s);
+    text_printf(key, "%s %s", z->chat ? chat_template_hash(z->chat) : "",
+                h->identity ? h->identity : "");
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0] && h->identity; i++) {
+        char *dump = json_dumps(json_object_get(all, sections[i]), JSON_COMPACT | JSON_SORT_KEYS);
+        text_puts(key, dump ? dump : "");
+        free(dump);
+    }
+    json_decref(all);
+    return text_status(key, err);
+}
+
 static hone_status run(settings *s, const arguments *a, hone_error *err)
 {
     session z = { 0 };
@@ -79,9 +96,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     }
     if (s->generator.dry_run)
         chosen.cache_mb = 0; /* what is known is not asked for */
-    text_printf(&key, "%s %s", z.chat ? chat_template_hash(z.chat) : "",
-                h.identity ? h.identity : "");
-    if ((st = text_status(&key, err)))
+    if ((st = make_key(&key, s, &z, &h, err)))
         goto out;
     shown view = { .terminal = isatty(STDERR_FILENO) == 1, .last = clock_now() };
     const prepare_input in = { .plugins = z.plugins,

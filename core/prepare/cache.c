@@ -31,6 +31,21 @@ static void add_words(sha256 *h, const char *words)
     sha256_add(h, words ? words : "", (size_t)n);
 }
 
+/* Options may name files (prompts, word lists): what these hold counts as well. */
+static void add_named_files(sha256 *h, const json_t *set)
+{
+    const char *name;
+    json_t *value;
+    char hash[65];
+    json_object_foreach((json_t *)(uintptr_t)set, name, value)
+    {
+        const char *path = json_string_value(value);
+        struct stat s;
+        if (path && stat(path, &s) == 0 && S_ISREG(s.st_mode) && !sha256_file(path, hash, NULL))
+            add_words(h, hash);
+    }
+}
+
 /* Which plugin, and how it is set. */
 static hone_status add_component(sha256 *h, component_row c, const json_t *set, hone_error *err)
 {
@@ -45,6 +60,7 @@ static hone_status add_component(sha256 *h, component_row c, const json_t *set, 
         add_words(h, c.file->note.version);
         add_words(h, hash);
         add_words(h, dump);
+        add_named_files(h, set);
     }
     free(dump);
     return st;
