@@ -59,12 +59,14 @@ static bool is_name(const char *field, size_t size, const char *allowed)
 #define LOWER "abcdefghijklmnopqrstuvwxyz0123456789"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/* "" or ".md .markdown" */
+/* "", "*" or ".md .markdown" */
 static bool is_extensions(const char *field, size_t size)
 {
     size_t i;
     if (!memchr(field, '\0', size))
         return false;
+    if (strcmp(field, "*") == 0)
+        return true;
     for (i = 0; field[i]; i++) {
         const bool first = i == 0 || field[i - 1] == ' ';
         if (first ? field[i] != '.' || field[i + 1] == ' ' || field[i + 1] == '\0'

@@ -116,6 +116,8 @@ HONE_MUST_CHECK hone_status registry_find(component_row *out, const registry *r,
 HONE_MUST_CHECK hone_status registry_find_extension(component_row *out, const registry *r,
                                                     const char *kind, const char *path,
                                                     hone_error *err);
+/* The first that claims "*", which is what nobody else claims; false: none. */
+bool registry_find_rest(component_row *out, const registry *r, const char *kind);
 /* "name", or "plugin-id/name" where the short one is ambiguous; free(). */
 char *registry_name(const registry *r, component_row c);
 

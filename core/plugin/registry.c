@@ -400,11 +400,15 @@ hone_status registry_find(component_row *out, const registry *r, const char *kin
     return HONE_OK;
 }
 
+#define EVERYTHING "*" /* as an extension: what nobody else claims */
+
 /* Bytes of the extension of the list that path ends with; 0: none. */
 static size_t match_extension(const char *extensions, const char *path)
 {
     const size_t n = strlen(path);
     size_t best = 0;
+    if (strcmp(extensions, EVERYTHING) == 0)
+        return 0;
     while (*extensions) {
         const size_t k = strcspn(extensions, " ");
         if (k > best && k < n && strncasecmp(path + n - k, extensions, k) == 0)
@@ -433,4 +437,16 @@ hone_status registry_find_extension(component_row *out, const registry *r, const
     }
     kind_noun(kind, noun);
     return hone_fail(err, HONE_ERR_NOTFOUND, "%s: no %s takes files of this name", path, noun);
+}
+
+bool registry_find_rest(component_row *out, const registry *r, const char *kind)
+{
+    component_row c;
+    size_t f = 0, i = 0;
+    while (next_row(&c, r, kind, &f, &i))
+        if (strcmp(c.row->extensions, EVERYTHING) == 0) {
+            *out = c;
+            return true;
+        }
+    return false;
 }

@@ -45,8 +45,10 @@ typedef struct child {
     /* The document at hand. Texts of blocks stay until the next document. */
     hone_block *blocks;
     size_t n_blocks, cap_blocks;
+    hone_unit *units;
+    size_t n_units, cap_units;
     struct words *words; /* owned: memory of their texts */
-    char *title;
+    char *title, *language;
     uint64_t source_bytes;
     uint32_t who; /* 0: the reader, 1 + k: recipe k */
 } child;
@@ -129,16 +131,71 @@ static hone_status block_add(const hone_block_sink *sink, const hone_block *bloc
     return HONE_OK;
 }
 
+static bool is_text(hone_str s)
+{
+    return utf8_valid(s.p ? s.p : "", (size_t)s.n);
+}
+
+/* Between characters of t? */
+static bool is_place(hone_str t, uint64_t at)
+{
+    return at == t.n || (at < t.n && (t.p[at] & 0xc0) != 0x80);
+}
+
+static hone_status check_unit(const child *c, const hone_unit *u, hone_error *err)
+{
+    const hone_unit *up = u->parent && u->parent <= c->n_units ? &c->units[u->parent - 1] : NULL;
+    const uint64_t last = c->n_units ? c->units[c->n_units - 1].start : 0;
+    if (u->block >= c->n_blocks || c->blocks[u->block].kind != HONE_BLOCK_CODE)
+        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a unit of no block of code");
+    const hone_str t = c->blocks[u->block].text;
+    const bool ordered = u->start <= u->head && u->head <= u->end && u->body <= u->body_end &&
+                         (!u->body_end || (u->head <= u->body && u->body_end <= u->end));
+    if (u->kind < HONE_UNIT_FUNCTION || u->kind > HONE_UNIT_COMMENT || !ordered ||
+        !is_place(t, u->start) || !is_place(t, u->head) || !is_place(t, u->end) ||
+        !is_place(t, u->body) || !is_place(t, u->body_end))
+        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a malformed unit, %llu to %llu",
+                         (unsigned long long)u->start, (unsigned long long)u->end);
+    if ((u->parent && (!up || up->block != u->block || u->start < up->start || u->end > up->end)) ||
+        (c->n_units && c->units[c->n_units - 1].block == u->block && u->start < last))
+        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave units out of order");
+    if (!is_text(u->name) || !is_text(u->scope) || !is_text(u->signature) || !is_text(u->doc))
+        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a unit that is no UTF-8");
+    return HONE_OK;
+}
+
+static hone_status block_unit(const hone_block_sink *sink, const hone_unit *unit, hone_error *err)
+{
+    child *c = sink->ctx;
+    hone_unit u = *unit;
+    if (c->n_units >= MAX_BLOCKS)
+        return hone_fail(err, HONE_ERR_LIMIT, "more than %u units", MAX_BLOCKS);
+    const hone_status st = check_unit(c, unit, err);
+    if (st)
+        return st;
+    if (!(u.name.p = keep(c, u.name)) || !(u.scope.p = keep(c, u.scope)) ||
+        !(u.signature.p = keep(c, u.signature)) || !(u.doc.p = keep(c, u.doc)) ||
+        !mem_grow(&c->units, &c->cap_units, c->n_units + 1, sizeof *c->units))
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for unit %zu", c->n_units + 1);
+    c->units[c->n_units++] = u;
+    return HONE_OK;
+}
+
 static hone_status block_meta(const hone_block_sink *sink, const char *key, hone_str value,
                               hone_error *err)
 {
     child *c = sink->ctx;
-    if (!utf8_valid(key, strlen(key)) || !utf8_valid(value.p ? value.p : "", (size_t)value.n))
+    if (!utf8_valid(key, strlen(key)) || !is_text(value))
         return HONE_OK;
     if (strcmp(key, "title") == 0) {
         free(c->title);
         if (!(c->title = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
             return hone_fail(err, HONE_ERR_NOMEM, "no memory for the title");
+    }
+    if (strcmp(key, "language") == 0) {
+        free(c->language);
+        if (!(c->language = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
+            return hone_fail(err, HONE_ERR_NOMEM, "no memory for the language");
     }
     const size_t at = frame_begin(&c->out, FRAME_META);
     frame_put_str(&c->out, hone_s(key));
@@ -183,7 +240,7 @@ static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *
 
 static void forget_document(child *c)
 {
-    const bool large = c->n_blocks > MANY_BLOCKS;
+    const bool large = c->n_blocks > MANY_BLOCKS || c->n_units > MANY_BLOCKS;
     for (words *w = c->words; w;) {
         words *before = w->before;
         free(w);
@@ -191,12 +248,15 @@ static void forget_document(child *c)
     }
     c->words = NULL;
     free(c->title);
-    c->title = NULL;
-    c->n_blocks = 0;
+    free(c->language);
+    c->title = c->language = NULL;
+    c->n_blocks = c->n_units = 0;
     if (large) { /* one large document is not to weigh on all that follow */
         free(c->blocks);
+        free(c->units);
         c->blocks = NULL;
-        c->cap_blocks = 0;
+        c->units = NULL;
+        c->cap_blocks = c->cap_units = 0;
         (void)malloc_trim(0);
     }
 }
@@ -215,6 +275,7 @@ static hone_status read_document(child *c, size_t reader, const char *name, cons
                                    .add = block_add,
                                    .lost = block_lost,
                                    .meta = block_meta,
+                                   .unit = block_unit,
                                    .note = block_note };
     c->who = 0;
     return ops->read(c->readers[reader].self, &source, &sink, err);
@@ -226,12 +287,19 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
                               .name = hone_s(name),
                               .title = hone_s(c->title ? c->title : ""),
                               .blocks = c->blocks,
-                              .n_blocks = c->n_blocks };
+                              .n_blocks = c->n_blocks,
+                              .language = hone_s(c->language ? c->language : ""),
+                              .units = c->units,
+                              .n_units = c->n_units };
     const hone_sample_sink sink = {
         .struct_size = sizeof sink, .ctx = c, .add = sample_put, .lost = sample_lost
     };
+    bool taken = false;
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         const hone_recipe *ops = c->recipes[k].c->ops;
+        if (d.language.n && !(c->recipes[k].c->desc->flags & HONE_COMPONENT_CODE))
+            continue;
+        taken = true;
         c->who = (uint32_t)k + 1;
         hone_status st = ops->process(c->recipes[k].self, &d, &sink, err);
         if (st) {
@@ -239,6 +307,8 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
             return st;
         }
     }
+    if (!taken)
+        add_lost(c, c->source_bytes, "source code, and no recipe takes it");
     return HONE_OK;
 }
 

@@ -202,6 +202,7 @@ hone_status write_document(run *r, document *d, hone_error *err)
     tally t = { 0 };
     const char *key;
     json_t *value;
+    size_t k;
     hone_status st = HONE_OK;
     if (d->status && d->status != HONE_ERR_SKIP && r->o->strict)
         return hone_fail(err, HONE_ERR_FORMAT, "%s: %s", d->shown ? d->shown : "recipes",
@@ -227,6 +228,11 @@ hone_status write_document(run *r, document *d, hone_error *err)
     json_object_foreach(d->lost, key, value)
     {
         if ((st = count_cause(r->lost, key, json_integer_value(value), err)))
+            return st;
+    }
+    json_array_foreach(d->notes, k, value)
+    {
+        if ((st = count_cause(r->notes, json_string_value(value), 1, err)))
             return st;
     }
     if (d->status && (st = name_document(r, FILE_FAILED, d->shown ? d->shown : "(all documents)",

@@ -294,7 +294,7 @@ typedef struct run {
     prepare_progress progress;
     double began;
     struct timespec started;
-    json_t *no_reader, *lost; /* borrowed from report->detail */
+    json_t *no_reader, *lost, *notes; /* borrowed from report->detail */
 } run;
 
 /* sources.c */

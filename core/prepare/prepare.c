@@ -32,7 +32,7 @@ const hone_option prepare_option_rows[] = {
     HONE_ROW_LIST(prepare_options, exclude, NULL, "patterns of paths left out, as in a shell: */old/*"),
     HONE_ROW_BOOL(prepare_options, gitignore, "true", "leave out what .gitignore files name, as git would"),
     HONE_ROW_BOOL(prepare_options, hidden, "false", "read files and folders whose names begin with a dot"),
-    HONE_ROW_STRING(prepare_options, fallback, NULL, "reader of text files of kinds that no reader knows: text; default: they are left out"),
+    HONE_ROW_STRING(prepare_options, fallback, NULL, "reader of text files that no reader claims: its name; none: they are left out; default: one that claims all (code)"),
     HONE_ROW_BOOL(prepare_options, strict, "false", "a document that fails ends the run; else it is counted and named"),
     HONE_ROW_I64(prepare_options, timeout, 1, 86400, "120", "seconds a document may take"),
     HONE_ROW_I64(prepare_options, memory_mb, 0, 1 << 20, "4096", "memory of a process that reads documents, MB; 0: no limit"),
@@ -254,10 +254,11 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
     hone_status st;
     (void)clock_gettime(CLOCK_REALTIME, &r.started);
     *report = (prepare_report){ 0 };
-    report->detail = json_pack("{s:{}, s:{}}", "no_reader", "lost");
+    report->detail = json_pack("{s:{}, s:{}, s:{}}", "no_reader", "lost", "notes");
     r.no_reader = json_object_get(report->detail, "no_reader");
     r.lost = json_object_get(report->detail, "lost");
-    if (!r.lost) {
+    r.notes = json_object_get(report->detail, "notes");
+    if (!r.notes) {
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
         goto out;
     }

@@ -24,7 +24,7 @@ typedef struct prepare_options { /* option rows: prepare_option_rows, section "p
     hone_list exclude;           /* path patterns (fnmatch) left out, counted                 */
     bool gitignore;              /* leave out what git would ignore                           */
     bool hidden;                 /* take names that begin with a dot, too                     */
-    const char *fallback;        /* the reader of text files that no reader claims; NULL: none */
+    const char *fallback;        /* the reader of text files that no reader claims; NULL: "*"   */
     bool strict;                 /* a document that fails ends the run; else counted and named */
     int64_t timeout;             /* seconds per document in a child                           */
     int64_t memory_mb;           /* of a child                                                */

@@ -95,14 +95,20 @@ static hone_status add_all_readers(run *r, hone_error *err)
     return st;
 }
 
+/* The reader of text that no other claims: the one named, or one that claims "*". */
 static hone_status add_fallback(run *r, hone_error *err)
 {
+    const char *name = r->o->fallback;
     component_row found;
-    if (!r->o->fallback || !r->o->fallback[0])
+    hone_status st = HONE_OK;
+    if (r->fallback != SIZE_MAX || (name && strcmp(name, "none") == 0))
         return HONE_OK;
-    hone_status st = registry_find(&found, r->crew.plugins, HONE_KIND_READER, r->o->fallback, err);
-    if (st)
+    if (!name || !name[0]) {
+        if (!registry_find_rest(&found, r->crew.plugins, HONE_KIND_READER))
+            return HONE_OK;
+    } else if ((st = registry_find(&found, r->crew.plugins, HONE_KIND_READER, name, err))) {
         return hone_prefix(err, "prepare.fallback");
+    }
     if ((st = add_reader(r, found, false, err)))
         return st;
     for (size_t i = 0; i < r->crew.n_readers; i++)
@@ -244,8 +250,10 @@ static hone_status on_file(void *ctx, const char *path, uint64_t size, hone_erro
             return HONE_OK;
         if (!registry_find_extension(&found, r->crew.plugins, HONE_KIND_READER, path, &none))
             st = add_reader(r, found, false, err);
-        else if (kind_of(r, path) == KIND_ARCHIVE && !r->report->archives++)
-            st = add_all_readers(r, err);
+        else if (kind_of(r, path) != KIND_ARCHIVE)
+            st = add_fallback(r, err);
+        else if (!r->report->archives++ && !(st = add_all_readers(r, err)))
+            st = add_fallback(r, err);
         r->progress.all_files++;
         r->progress.all_bytes += (int64_t)size;
         return st;
@@ -301,7 +309,7 @@ hone_status walk_sources(run *r, hone_error *err)
     if (!r->o->sources.n)
         return hone_fail(err, HONE_ERR_ARG,
                          "no documents: set prepare.sources to files or folders");
-    if (r->counting) {
+    if (r->counting && r->o->fallback && r->o->fallback[0]) { /* a mistake in it is said at once */
         const hone_status st = add_fallback(r, err);
         if (st)
             return st;

@@ -45,6 +45,7 @@ HONE_BEGIN
 #define HONE_COMPONENT_DETERMINISTIC 2u /* same config and input give the same output          */
 #define HONE_COMPONENT_ISOLATE 4u       /* parses hostile bytes: always in a child process     */
 #define HONE_COMPONENT_EXPERIMENTAL 8u  /* refused unless the user allows it                   */
+#define HONE_COMPONENT_CODE 16u         /* a recipe: gets source code too, not only documents  */
 
 typedef struct hone_component {
     uint32_t struct_size, flags;
@@ -54,7 +55,8 @@ typedef struct hone_component {
     const void *ops;               /* table of the kind, static                            */
     const hone_option *options;    /* NULL: takes no options                               */
     uint64_t config_size;          /* bytes of the struct the rows describe; 0 without any */
-    const char *const *extensions; /* readers: ".md", ".txt", ...; NULL-terminated or NULL */
+    const char *const *extensions; /* readers: ".md", ".txt", ...; NULL-terminated or NULL.
+                                      "*": files that no other reader claims              */
 
     /* Can it be used on this machine, now? Runs in a child process; allocates
      * nothing that outlives it. NULL: always. On failure err is the reason the
@@ -103,7 +105,7 @@ typedef struct hone_note_head {
 typedef struct hone_note_row {
     char kind[24];
     char component[40];
-    char extensions[64]; /* readers: ".md .markdown"; "" otherwise */
+    char extensions[64]; /* readers: ".md .markdown", "*"; "" otherwise */
 } hone_note_row;
 
 HONE_STATIC_ASSERT(sizeof(hone_note_head) == 128, "frozen");

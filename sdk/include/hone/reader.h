@@ -34,6 +34,43 @@ typedef struct hone_block {
 
 HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_block) == 64, "frozen");
 
+/* What a piece of source code is. */
+#define HONE_UNIT_FUNCTION 1  /* one that belongs to no class                              */
+#define HONE_UNIT_METHOD 2    /* of a class: constructors, operators and accessors too     */
+#define HONE_UNIT_CLASS 3     /* class, struct, record, union, object; an impl of Rust      */
+#define HONE_UNIT_INTERFACE 4 /* interface, trait, protocol, annotation type                */
+#define HONE_UNIT_ENUM 5      /* an enumeration                                            */
+#define HONE_UNIT_MODULE 6    /* module, namespace                                         */
+#define HONE_UNIT_PROPERTY 7  /* a member that is read like a field and has code behind it */
+#define HONE_UNIT_MACRO 8     /* with or without parameters                                */
+#define HONE_UNIT_COMMENT 9   /* words for people, a docstring too; doc is what they say   */
+
+#define HONE_UNIT_BROKEN 1u /* parts of it did not parse                        */
+#define HONE_UNIT_DOC 2u    /* of a comment: its words are in the doc of parent */
+
+/* A piece of source code: a function, what holds functions, or a comment. It stands in the text
+ * of one block of kind code; [start, end) are bytes of that text, and so are the other
+ * places in it. A unit comes after the unit that holds it, and in the order of `start`. FROZEN.
+ *
+ *   start      of the comment that leads it; else of head
+ *   head       of the declaration itself, from its decorators or modifiers on
+ *   body, end  of the statements; the marks around them ("{", "}") belong to them. Both 0: none
+ */
+typedef struct hone_unit {
+    uint32_t kind, flags; /* HONE_UNIT_*                                              */
+    uint64_t parent;      /* 1 + index of the unit that holds it; 0: none             */
+    uint64_t block;       /* index of the block whose text it is in                   */
+    uint64_t start, end, head;
+    uint64_t body, body_end;
+    hone_str name;             /* "find"; empty for a comment                              */
+    hone_str scope;            /* names of what holds it: "shop.Cart"; empty at the top    */
+    hone_str signature;        /* the declaration without its body, on one line            */
+    hone_str doc;              /* leading comment and docstring, without comment marks     */
+    uint64_t src_off, src_len; /* bytes of the document, as of a block               */
+} hone_unit;
+
+HONE_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(hone_unit) == 144, "frozen");
+
 /* The document's bytes, borrowed for the call. */
 typedef struct hone_source {
     uint32_t struct_size, reserved;
@@ -54,12 +91,15 @@ typedef struct hone_block_sink {
     void (*lost)(const struct hone_block_sink *sink, uint64_t bytes, const char *why);
     /* Metadata of the document: "title", "author", "date", ... "unit", before the first block,
      * says what src_off and src_len count, from 0, where the file's bytes say nothing to a
-     * reader of it: "page", "paragraph". */
+     * reader of it: "page", "paragraph". "language" says that it is source code, and in which:
+     * only recipes that take source code get it (HONE_COMPONENT_CODE). */
     hone_status (*meta)(const struct hone_block_sink *sink, const char *key, hone_str value,
                         hone_error *err);
     /* Something to know about the document that left nothing out, in one line: "read as
      * windows-1252", "no text on pages 3, 7-9". Named in the report. */
     void (*note)(const struct hone_block_sink *sink, const char *line);
+    /* A piece of source code in a block that was added. */
+    hone_status (*unit)(const struct hone_block_sink *sink, const hone_unit *unit, hone_error *err);
 } hone_block_sink;
 
 typedef struct hone_reader {

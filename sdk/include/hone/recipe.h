@@ -37,6 +37,9 @@ typedef struct hone_document {
     hone_str title;           /* empty when unknown */
     const hone_block *blocks; /* n_blocks, in reading order */
     uint64_t n_blocks;
+    hone_str language;      /* of source code: "python"; empty: the document is none */
+    const hone_unit *units; /* n_units: its functions, classes and comments */
+    uint64_t n_units;
 } hone_document;
 
 /* Where samples go. Everything is copied before add() returns. */
@@ -56,7 +59,7 @@ typedef struct hone_recipe {
     /* config: the struct of the component's rows, borrowed until destroy(). [main] */
     hone_status (*create)(const hone_host *host, const void *config, void **self, hone_error *err);
     void (*destroy)(void *self); /* NULL is fine [main] */
-    /* Samples of one document. The same document and config give the same samples,
+    /* Samples of one document; source code only with HONE_COMPONENT_CODE. The same document and config give the same samples,
      * whatever came before. HONE_ERR_SKIP: leave it out, err says why. [worker] */
     hone_status (*process)(void *self, const hone_document *document, const hone_sample_sink *sink,
                            hone_error *err);

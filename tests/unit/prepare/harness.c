@@ -226,6 +226,65 @@ static hone_status page_meta(const hone_block_sink *sink, const char *key, hone_
     text_puts(&g->meta, "\"\n");
     if (strcmp(key, "title") == 0 && !g->title)
         g->title = copy(value);
+    if (strcmp(key, "language") == 0 && !g->language)
+        g->language = copy(value);
+    return HONE_OK;
+}
+
+static bool is_place(hone_str t, uint64_t at)
+{
+    return at <= t.n && (at == t.n || (t.p[at] & 0xc0) != 0x80);
+}
+
+static const char *unit_fault(const page *g, const hone_unit *u)
+{
+    const hone_unit *up = u->parent && u->parent <= g->n_units ? &g->units[u->parent - 1] : NULL;
+    const hone_unit *before = g->n_units ? &g->units[g->n_units - 1] : NULL;
+    if (u->kind < HONE_UNIT_FUNCTION || u->kind > HONE_UNIT_COMMENT)
+        return "a unit has no known kind";
+    if (u->block >= g->n_blocks || g->blocks[u->block].kind != HONE_BLOCK_CODE)
+        return "a unit is in no block of code";
+    const hone_str t = g->blocks[u->block].text;
+    const uint64_t places[] = { u->start, u->head, u->end, u->body, u->body_end };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        if (!is_place(t, places[i]))
+            return "a unit's place is outside its block, or inside a character";
+    if (u->start > u->head || u->head > u->end || u->start == u->end || u->body > u->body_end ||
+        (u->body_end && (u->body < u->head || u->body_end > u->end)))
+        return "a unit's places are out of order";
+    if (u->parent && (!up || up->block != u->block || u->start < up->start || u->end > up->end))
+        return "a unit is not inside its parent";
+    if (before && before->block == u->block && before->start > u->start)
+        return "units are out of order";
+    if (u->src_off > g->n_src || u->src_len > g->n_src - u->src_off)
+        return "a unit's span is outside the document";
+    if (u->kind == HONE_UNIT_COMMENT ? u->name.n || u->signature.n : !u->name.n || !u->signature.n)
+        return "a comment has a name, or another unit has none, or no signature";
+    if (memchr(u->signature.p, '\n', u->signature.n))
+        return "a signature is more than one line";
+    const hone_str texts[] = { u->name, u->scope, u->signature, u->doc };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (!utf8_valid(texts[i].p, texts[i].n))
+            return "a unit is not UTF-8";
+    return NULL;
+}
+
+static hone_status page_unit(const hone_block_sink *sink, const hone_unit *u, hone_error *err)
+{
+    page *g = sink->ctx;
+    const char *fault = unit_fault(g, u);
+    if (g->fail_at && --g->fail_at == 0)
+        return hone_fail(err, HONE_ERR_IO, "the sink fails");
+    if (fault)
+        broke(&g->broken, fault);
+    if (!mem_grow(&g->units, &g->cap_units, g->n_units + 1, sizeof *g->units))
+        abort();
+    hone_unit *c = &g->units[g->n_units++];
+    *c = *u;
+    c->name.p = copy(u->name);
+    c->scope.p = copy(u->scope);
+    c->signature.p = copy(u->signature);
+    c->doc.p = copy(u->doc);
     return HONE_OK;
 }
 
@@ -245,6 +304,7 @@ hone_status page_read(page *g, const instance *reader, const char *name, const c
                                    .add = page_add,
                                    .lost = page_lost,
                                    .meta = page_meta,
+                                   .unit = page_unit,
                                    .note = page_note };
     const hone_source source = { .struct_size = sizeof source,
                                  .name = hone_s(name),
@@ -267,9 +327,18 @@ void page_finish(page *g)
         free((void *)(uintptr_t)g->blocks[i].lang.p);
     }
     free(g->blocks);
+    for (size_t i = 0; i < g->n_units; i++) {
+        const hone_unit *u = &g->units[i];
+        free((void *)(uintptr_t)u->name.p);
+        free((void *)(uintptr_t)u->scope.p);
+        free((void *)(uintptr_t)u->signature.p);
+        free((void *)(uintptr_t)u->doc.p);
+    }
+    free(g->units);
     free_lost(g->lost, g->n_lost);
     text_finish(&g->meta);
     free(g->title);
+    free(g->language);
     free(g->broken);
     *g = (page){ 0 };
 }
@@ -278,6 +347,37 @@ static void dump_lost(const lost_row *rows, size_t n, text *out)
 {
     for (size_t i = 0; i < n; i++)
         text_printf(out, "lost %llu %s\n", (unsigned long long)rows[i].bytes, rows[i].why);
+}
+
+/* "3 method in 1 shop.Cart add @20 24 30-60 of 70 "signature" doc "words"" */
+static void dump_unit(const hone_unit *u, text *out)
+{
+    static const char *const kinds[] = { "?",    "function", "method",   "class", "interface",
+                                         "enum", "module",   "property", "macro", "comment" };
+    text_printf(out, "  %s%s%s", kinds[u->kind <= HONE_UNIT_COMMENT ? u->kind : 0],
+                u->flags & HONE_UNIT_BROKEN ? " broken" : "",
+                u->flags & HONE_UNIT_DOC ? " doc" : "");
+    if (u->kind != HONE_UNIT_COMMENT)
+        text_printf(out, " %.*s%s%.*s", (int)u->scope.n, u->scope.p, u->scope.n ? " " : "",
+                    (int)u->name.n, u->name.p);
+    text_printf(out, " in %llu @%llu-%llu", (unsigned long long)u->parent,
+                (unsigned long long)u->start, (unsigned long long)u->end);
+    if (u->head != u->start)
+        text_printf(out, " head %llu", (unsigned long long)u->head);
+    if (u->body_end)
+        text_printf(out, " body %llu-%llu", (unsigned long long)u->body,
+                    (unsigned long long)u->body_end);
+    if (u->signature.n) {
+        text_puts(out, " \"");
+        escape_add(out, u->signature.p, u->signature.n);
+        text_puts(out, "\"");
+    }
+    if (u->doc.n) {
+        text_puts(out, " doc \"");
+        escape_add(out, u->doc.p, u->doc.n);
+        text_puts(out, "\"");
+    }
+    text_puts(out, "\n");
 }
 
 void page_dump(const page *g, text *out)
@@ -298,6 +398,8 @@ void page_dump(const page *g, text *out)
         escape_add(out, b->text.p, b->text.n);
         text_puts(out, "\"\n");
     }
+    for (size_t i = 0; i < g->n_units; i++)
+        dump_unit(&g->units[i], out);
     dump_lost(g->lost, g->n_lost, out);
     if (g->broken)
         text_printf(out, "broken %s\n", g->broken);
@@ -343,7 +445,10 @@ hone_status samples_make(samples *s, const instance *recipe, const page *g, cons
                                      .name = hone_s(name),
                                      .title = hone_s(g->title ? g->title : ""),
                                      .blocks = g->blocks,
-                                     .n_blocks = g->n_blocks };
+                                     .n_blocks = g->n_blocks,
+                                     .language = hone_s(g->language ? g->language : ""),
+                                     .units = g->units,
+                                     .n_units = g->n_units };
     return ((const hone_recipe *)recipe->desc->ops)->process(recipe->self, &document, &sink, err);
 }
 

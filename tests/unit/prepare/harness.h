@@ -45,10 +45,12 @@ typedef struct lost_row {
 typedef struct page {
     hone_block *blocks;
     size_t n_blocks, cap_blocks;
+    hone_unit *units; /* own their strings */
+    size_t n_units, cap_units;
     lost_row *lost;
     size_t n_lost, cap_lost;
     text meta; /* "key \"value\"\n" */
-    char *title;
+    char *title, *language;
     uint64_t n_src;
     int64_t fail_at; /* the fail_at-th add() fails; 0 never */
     char *broken;    /* owned: a promise that was not kept, or NULL */
