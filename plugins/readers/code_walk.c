@@ -120,7 +120,7 @@ static void set_name(const walk *w, TSNode n, found *u)
     }
     u->scope = ts_node_start_byte(whole);
     u->scope_end = u->name;
-    while (u->scope_end > u->scope && strchr(".:> \t\n\"'`", w->text.p[u->scope_end - 1]))
+    while (u->scope_end > u->scope && strchr(".: \t\n\"'`", w->text.p[u->scope_end - 1]))
         u->scope_end--;
 }
 
@@ -250,12 +250,15 @@ static hone_status add_unit(walk *w, const lang_unit *row, TSNode n, const lead 
     } else {
         u.start = u.head;
     }
-    if (row->rest && up)
-        u.end = ts_node_end_byte(up->node);
+    if (row->rest && up && ts_node_end_byte(up->node) > u.end) {
+        u.body = u.end;
+        u.body_end = u.end = ts_node_end_byte(up->node);
+    }
     while (u.end > u.head + 1 && blank(w->text.p[u.end - 1])) /* the line end of a macro */
         u.end--;
+    u.body_end = u.body_end > u.end ? u.end : u.body_end;
     const hone_status st = add(w, &u, err);
-    return st == HONE_OK && u.body_end ? add_docstring(w, body, err) : st;
+    return st == HONE_OK && !ts_node_is_null(body) ? add_docstring(w, body, err) : st;
 }
 
 /* ----------------------------------------------------------------------- the walk */
@@ -300,7 +303,10 @@ static hone_status add_comment(walk *w, TSNode n, lead *l, hone_error *err)
     while (u.end > u.start && w->text.p[u.end - 1] == '\n') /* Rust's hold their line's end */
         u.end--;
     u.head = u.start;
-    extend(w, l, u.start, u.end, false);
+    if (u.start == 0 && w->text.n > 1 && memcmp(w->text.p, "#!", 2) == 0)
+        reset(l); /* says how to run the file */
+    else
+        extend(w, l, u.start, u.end, false);
     return add(w, &u, err);
 }
 

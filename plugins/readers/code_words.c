@@ -64,22 +64,23 @@ static uint64_t indentation(hone_str s)
     return least == UINT64_MAX ? 0 : least;
 }
 
-/* Lines without the indentation they share, without blanks at their ends. */
+/* Lines without the indentation they share, or the stars they begin with, without blanks at their
+ * ends and blank lines in front. */
 static void add_lines(hone_str s, bool stars, hone_text *out)
 {
     const uint64_t indent = stars ? 0 : indentation(s);
+    const uint64_t before = out->n;
     for (bool first = true; s.n; first = false) {
         hone_str l = next_line(&s);
-        if (stars && !first) {
+        if (stars)
             l = trim(l);
-            if (begins(l, "*"))
-                l = slice(l, l.n > 1 && l.p[1] == ' ' ? 2 : 1, l.n);
-        } else if (!first) {
+        if (stars && begins(l, "*"))
+            l = slice(l, l.n > 1 && l.p[1] == ' ' ? 2 : 1, l.n);
+        else if (!first && !stars)
             l = slice(l, indent < l.n ? indent : l.n, l.n);
-        }
         while (l.n && space(l.p[l.n - 1]))
             l.n--;
-        if (!first)
+        if (out->n > before)
             hone_text_putc(out, '\n');
         hone_text_add(out, l.p, l.n);
     }
@@ -97,7 +98,6 @@ void words_of_comment(hone_str comment, hone_text *out)
         { "%%", NULL },  { "%", NULL },    { "\"\"\"", "\"\"\"" }, { "'''", "'''" },
         { "\"", "\"" },  { "'", "'" },
     };
-    const uint64_t before = out->n;
     hone_str s = trim(comment);
     /* the letters of r"""...""" */
     if (s.n > 1 && strchr("rRuUbBfF", s.p[0]) && strchr("\"'rRuUbBfF", s.p[1])) {
@@ -121,24 +121,9 @@ void words_of_comment(hone_str comment, hone_text *out)
             s.p++, s.n--;
         break;
     }
-    const bool stars = comment.n > 1 && comment.p[0] == '/' && comment.p[1] == '*';
     while (s.n && space(s.p[s.n - 1]))
         s.n--;
-    while (s.n && *s.p == '\n' && (stars || memchr(s.p + 1, '\n', s.n - 1) == NULL))
-        s.p++, s.n--;
-    if (s.n && *s.p == '\n') { /* a docstring that begins on its second line */
-        add_lines(s, stars, out);
-        if (out->n > before && out->p && out->p[before] == '\n') {
-            memmove(out->p + before, out->p + before + 1, out->n - before - 1);
-            out->n--;
-        }
-        return;
-    }
-    if (stars && begins(s, "*") && s.n) { /* the first line of text may have its star too */
-        s = slice(s, 1, s.n);
-        s = trim(s);
-    }
-    add_lines(s, stars, out);
+    add_lines(s, comment.n > 1 && comment.p[0] == '/' && comment.p[1] == '*', out);
 }
 
 void words_of_signature(const walk *w, uint64_t i, hone_text *out)
@@ -183,7 +168,7 @@ void words_of_signature(const walk *w, uint64_t i, hone_text *out)
     }
 }
 
-/* A name on one line, without what stands in "<...>". */
+/* A name on one line. */
 static void add_name(const walk *w, const found *u, hone_text *out)
 {
     if (u->called) {
@@ -201,9 +186,14 @@ static void add_own_scope(const walk *w, const found *u, hone_text *out)
         return;
     if (out->n)
         hone_text_puts(out, w->lang->scope);
-    for (uint32_t i = u->scope; i < u->scope_end; i++)
-        if (!space(w->text.p[i]))
-            hone_text_putc(out, w->text.p[i]);
+    int depth = 0; /* of "<...>", which is no part of a name */
+    for (uint32_t i = u->scope; i < u->scope_end; i++) {
+        const char c = w->text.p[i];
+        depth += c == '<';
+        if (!depth && !space(c))
+            hone_text_putc(out, c);
+        depth -= c == '>' && depth;
+    }
 }
 
 void words_of_scope(const walk *w, uint64_t i, hone_text *out)
