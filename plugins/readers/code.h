@@ -61,6 +61,7 @@ typedef struct language {
     uint32_t n_symbols;
     hone_text rows;  /* of lang_unit */
     TSFieldId chain; /* of declarators; 0: none */
+    bool docstrings; /* it has any              */
     /* lists of words, each ending in '\0', one more '\0' at the end */
     hone_text extensions, also, files, shebangs;
 } language;

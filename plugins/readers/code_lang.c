@@ -96,6 +96,7 @@ static hone_status mark_nodes(reading *r, char **words, int n, unsigned mark)
         FOR_SYMBOLS(r, words[i], s)
         {
             r->l->nodes[s] = (uint8_t)(r->l->nodes[s] | mark);
+            r->l->docstrings |= mark == NODE_DOCSTRING;
             any = true;
         }
         if (!any)

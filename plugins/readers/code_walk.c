@@ -198,28 +198,39 @@ static hone_status add(walk *w, found *u, hone_error *err)
     return hone_text_status(&w->units, err);
 }
 
-/* A string that stands first in a body is documentation. */
-static hone_status add_docstring(walk *w, TSNode body, hone_error *err)
+/* The first named child that is no comment. ts_node_named_child(i) would count to i each time. */
+static TSNode first_child(const walk *w, TSNode n)
 {
-    TSNode n = body;
-    for (int depth = 0; depth < 2; depth++) { /* a statement, and the string in it */
-        const uint32_t k = ts_node_named_child_count(n);
-        uint32_t i = 0;
-        while (i < k && is(w, ts_node_named_child(n, i), NODE_COMMENT))
-            i++;
-        if (i == k || (depth && k != 1))
-            return HONE_OK;
-        n = ts_node_named_child(n, i);
-        if (is(w, n, NODE_DOCSTRING)) {
-            found u = { .kind = HONE_UNIT_COMMENT,
-                        .flags = HONE_UNIT_DOC,
-                        .start = ts_node_start_byte(n),
-                        .end = ts_node_end_byte(n) };
-            u.head = u.start;
-            return add(w, &u, err);
+    TSTreeCursor c = ts_tree_cursor_new(n);
+    TSNode child = { .tree = NULL };
+    for (bool more = ts_tree_cursor_goto_first_child(&c); more;
+         more = ts_tree_cursor_goto_next_sibling(&c)) {
+        const TSNode at = ts_tree_cursor_current_node(&c);
+        if (ts_node_is_named(at) && !is(w, at, NODE_COMMENT)) {
+            child = at;
+            break;
         }
     }
-    return HONE_OK;
+    ts_tree_cursor_delete(&c);
+    return child;
+}
+
+/* A string that stands first in a body is documentation: the body's first statement, or its only
+ * child. */
+static hone_status add_docstring(walk *w, TSNode body, hone_error *err)
+{
+    TSNode n = w->lang->docstrings ? first_child(w, body) : (TSNode){ .tree = NULL };
+    if (!ts_node_is_null(n) && !is(w, n, NODE_DOCSTRING))
+        n = ts_node_named_child_count(n) == 1 ? ts_node_named_child(n, 0)
+                                              : (TSNode){ .tree = NULL };
+    if (ts_node_is_null(n) || !is(w, n, NODE_DOCSTRING))
+        return HONE_OK;
+    found u = { .kind = HONE_UNIT_COMMENT,
+                .flags = HONE_UNIT_DOC,
+                .start = ts_node_start_byte(n),
+                .end = ts_node_end_byte(n) };
+    u.head = u.start;
+    return add(w, &u, err);
 }
 
 static hone_status add_unit(walk *w, const lang_unit *row, TSNode n, const lead *before,
@@ -310,18 +321,19 @@ static hone_status add_comment(walk *w, TSNode n, lead *l, hone_error *err)
     return add(w, &u, err);
 }
 
-/* A wrapper that holds one declaration only: the last of its children, and no other like it. */
+/* A wrapper may belong to what it holds when that is one declaration. */
 static bool holds_one(const walk *w, TSNode n)
 {
-    const uint32_t k = ts_node_named_child_count(n);
-    const TSSymbol last = k ? ts_node_symbol(ts_node_named_child(n, k - 1)) : 0;
-    if (!k)
-        return false;
-    for (uint32_t i = 0; i + 1 < k; i++)
-        if (ts_node_symbol(ts_node_named_child(n, i)) == last &&
-            (w->lang->units[last] || (w->lang->nodes[last] & NODE_WRAP)))
-            return false;
-    return true;
+    TSTreeCursor c = ts_tree_cursor_new(n);
+    uint32_t declarations = 0;
+    for (bool more = ts_tree_cursor_goto_first_child(&c); more && declarations < 2;
+         more = ts_tree_cursor_goto_next_sibling(&c)) {
+        const TSSymbol s = ts_node_symbol(ts_tree_cursor_current_node(&c));
+        declarations +=
+            s < w->lang->n_symbols && (w->lang->units[s] || (w->lang->nodes[s] & NODE_WRAP));
+    }
+    ts_tree_cursor_delete(&c);
+    return declarations < 2;
 }
 
 /* The level of n's children. */

@@ -59,7 +59,7 @@ has "and named" out "broken.so"
 refused "a plugin that cannot be used is named where it is missed" 2 "broken.so: " "$hone" prepare \
     --prepare.sources text --prepare.out gone --prepare.recipes broken --plugin-dir plugins
 refused "a list given twice loses nothing" 2 "takes a list: --plugin-dir FIRST,SECOND" "$hone" plugin list --plugin-dir a --plugin-dir=b
-echo x >strange.zzz
+printf 'x\0y' >strange.zzz
 refused "no sample at all is no success" 2 "no sample came of 1 files" "$hone" prepare --prepare.sources strange.zzz --prepare.out none
 mkdir odd && printf '# Fine\n\nWords to learn.\n' >odd/fine.md && mkfifo odd/pipe && ln -s . odd/loop && ln -s nowhere odd/dead.md
 refused "what was left out shows in the exit status" 9 "2 of 3 documents were left out" "$hone" prepare --prepare.sources odd \
