@@ -194,7 +194,7 @@ HONE_MUST_CHECK hone_status chat_template_encode(const chat_template *c, const m
 /* -------------------------------------------------------------------- samples */
 
 /* A sample as recipes make it and samples.jsonl holds it, one JSON object a line:
- * {"id", "source": {"file", "start", "end", "unit"}, "recipe", "segments": [{"role", "text",
+ * {"id", "source": {"file", "start", "end", "unit"}, "recipe", "prompt", "segments": [{"role", "text",
  *  "learn": true|false, "start", "end"}]}. Strings owned by the sample. */
 typedef struct sample_segment {
     uint32_t role;
@@ -209,6 +209,7 @@ typedef struct sample {       /* start from { 0 } */
     char *file;               /* owned, NULL when imported without one */
     char *unit;               /* owned: what start and end count, "page"; NULL: bytes */
     char *recipe;             /* owned, or NULL */
+    char *prompt;             /* owned: version of the prompt it was made with, or NULL */
     sample_segment *segments; /* owned */
     size_t n_segments, cap_segments;
     int32_t *ids, *labels; /* owned; rows that came as token ids; else NULL */

@@ -29,6 +29,7 @@ void sample_finish(sample *s)
     free(s->file);
     free(s->unit);
     free(s->recipe);
+    free(s->prompt);
     *s = (sample){ 0 };
 }
 
@@ -156,6 +157,8 @@ hone_status sample_to_json(const sample *s, text *line, hone_error *err)
         bad |= json_object_set_new(o, "source", source_to_json(s));
     if (s->recipe)
         bad |= json_object_set_new(o, "recipe", json_string(s->recipe));
+    if (s->prompt)
+        bad |= json_object_set_new(o, "prompt", json_string(s->prompt));
     if (s->ids) {
         bad |= json_object_set_new(o, "input_ids", ids_to_json(s->ids, s->n_ids));
         if (s->labels)

@@ -234,7 +234,7 @@ static void explain(const endpoint *e, const call *c, CURLcode code, long status
     if (c->tries > 1)
         (void)snprintf(after, sizeof after, ", %lld times", (long long)c->tries);
     if (c->too_large) {
-        (void)hone_fail(err, HONE_ERR_LIMIT,
+        (void)hone_fail(err, HONE_ERR_IO,
                         "%s: its answer has more than %lld kB; raise generator.answer_kb",
                         e->address, (long long)e->o.answer_kb);
     } else if (code != CURLE_OK) {

@@ -20,7 +20,7 @@
 
 #include "core/prepare/parts.h"
 
-#define MAGIC "HONEPRE1"
+#define MAGIC "HONEPRE2"
 #define HEAD_BYTES (8 + 8 + 32) /* magic, bytes that follow, their SHA-256 */
 #define OLD_TEMPORARY 3600      /* seconds after which nobody writes a temporary file any more */
 
@@ -167,8 +167,9 @@ static void forget_answer(document *d)
     json_decref(d->meta);
     json_decref(d->notes);
     json_decref(d->lost);
+    json_decref(d->dropped);
     free(d->message);
-    d->meta = d->notes = d->lost = NULL;
+    d->meta = d->notes = d->lost = d->dropped = NULL;
     d->message = NULL;
     d->n = d->blocks = d->lost_bytes = 0;
     d->status = HONE_OK;

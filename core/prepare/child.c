@@ -50,7 +50,8 @@ typedef struct child {
     struct words *words; /* owned: memory of their texts */
     char *title, *language;
     uint64_t source_bytes;
-    uint32_t who; /* 0: the reader, 1 + k: recipe k */
+    uint32_t who;    /* 0: the reader, 1 + k: recipe k */
+    char prompt[65]; /* of the samples that come */
 } child;
 
 static bool flush(child *c)
@@ -71,9 +72,9 @@ static void send_done(child *c, hone_status status, const char *said)
         _exit(0); /* the run has gone: nobody is left to tell */
 }
 
-static void add_lost(child *c, uint64_t bytes, const char *why)
+static void add_account(child *c, uint8_t type, uint64_t bytes, const char *why)
 {
-    const size_t at = frame_begin(&c->out, FRAME_LOST);
+    const size_t at = frame_begin(&c->out, type);
     frame_put_u32(&c->out, c->who);
     frame_put_u64(&c->out, bytes);
     frame_put_str(&c->out, hone_s(why && utf8_valid(why, strlen(why)) ? why : "no reason given"));
@@ -81,6 +82,11 @@ static void add_lost(child *c, uint64_t bytes, const char *why)
 }
 
 /* ------------------------------------------------------------------- the sinks */
+
+static void add_lost(child *c, uint64_t bytes, const char *why)
+{
+    add_account(c, FRAME_LOST, bytes, why);
+}
 
 static void block_lost(const hone_block_sink *sink, uint64_t bytes, const char *why)
 {
@@ -209,6 +215,19 @@ static void sample_lost(const hone_sample_sink *sink, uint64_t bytes, const char
     add_lost(sink->ctx, bytes, why);
 }
 
+static void sample_dropped(const hone_sample_sink *sink, uint64_t n, const char *why)
+{
+    add_account(sink->ctx, FRAME_DROPPED, n, why);
+}
+
+static void sample_prompt(const hone_sample_sink *sink, hone_str version)
+{
+    child *c = sink->ctx;
+    const size_t n = version.n < sizeof c->prompt ? (size_t)version.n : sizeof c->prompt - 1;
+    memcpy(c->prompt, version.p ? version.p : "", n);
+    c->prompt[n] = '\0';
+}
+
 static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *segments,
                               uint64_t n, hone_error *err)
 {
@@ -228,6 +247,7 @@ static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *
         frame_put_u64(&c->out, s->src_len);
         frame_put_str(&c->out, s->text);
     }
+    frame_put_str(&c->out, hone_s(c->prompt));
     frame_end(&c->out, at);
     if (c->out.failed)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for a sample");
@@ -291,9 +311,12 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
                               .language = hone_s(c->language ? c->language : ""),
                               .units = c->units,
                               .n_units = c->n_units };
-    const hone_sample_sink sink = {
-        .struct_size = sizeof sink, .ctx = c, .add = sample_put, .lost = sample_lost
-    };
+    const hone_sample_sink sink = { .struct_size = sizeof sink,
+                                    .ctx = c,
+                                    .add = sample_put,
+                                    .lost = sample_lost,
+                                    .prompt = sample_prompt,
+                                    .dropped = sample_dropped };
     bool taken = false;
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         const hone_recipe *ops = c->recipes[k].c->ops;
@@ -301,6 +324,7 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
             continue;
         taken = true;
         c->who = (uint32_t)k + 1;
+        c->prompt[0] = '\0';
         hone_status st = ops->process(c->recipes[k].self, &d, &sink, err);
         if (st) {
             (void)hone_prefix(err, "recipe %s", c->crew->recipes[k].name);
@@ -314,12 +338,16 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
 
 static hone_status finish_recipes(child *c, hone_error *err)
 {
-    const hone_sample_sink sink = {
-        .struct_size = sizeof sink, .ctx = c, .add = sample_put, .lost = sample_lost
-    };
+    const hone_sample_sink sink = { .struct_size = sizeof sink,
+                                    .ctx = c,
+                                    .add = sample_put,
+                                    .lost = sample_lost,
+                                    .prompt = sample_prompt,
+                                    .dropped = sample_dropped };
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         const hone_recipe *ops = c->recipes[k].c->ops;
         c->who = (uint32_t)k + 1;
+        c->prompt[0] = '\0';
         hone_status st =
             HONE_HAS_CALL(ops, finish) ? ops->finish(c->recipes[k].self, &sink, err) : HONE_OK;
         if (st) {

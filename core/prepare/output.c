@@ -188,6 +188,8 @@ static hone_status write_row(run *r, const document *d, const tally *t, hone_err
         (void)json_object_set(o, "notes", d->notes);
     if (d->lost)
         (void)json_object_set(o, "lost", d->lost);
+    if (d->dropped)
+        (void)json_object_set(o, "dropped", d->dropped);
     if (d->status) {
         (void)json_object_set_new(o, "status",
                                   json_string(d->status == HONE_ERR_SKIP ? "skipped" : "failed"));
@@ -225,6 +227,11 @@ hone_status write_document(run *r, document *d, hone_error *err)
     p->duplicates += t.duplicates;
     p->near += t.near;
     p->lost_bytes += (int64_t)d->lost_bytes;
+    json_object_foreach(d->dropped, key, value)
+    {
+        if ((st = count_cause(r->dropped, key, json_integer_value(value), err)))
+            return st;
+    }
     json_object_foreach(d->lost, key, value)
     {
         if ((st = count_cause(r->lost, key, json_integer_value(value), err)))

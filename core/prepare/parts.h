@@ -22,11 +22,12 @@
 #define FRAME_FINISH 2  /* to the child: run the recipes' finish()                        */
 #define FRAME_READY \
     3 /* from the child: plugins are open, it is locked down; 1: it needs all documents */
-#define FRAME_SAMPLE 4 /* recipe, n segments of (role, learn, start, length, text)       */
-#define FRAME_LOST 5   /* who (0: reader, 1 + k: recipe k), bytes, why                   */
-#define FRAME_META 6   /* key, value; "unit" before the samples whose spans it is of     */
-#define FRAME_DONE 7   /* status, blocks, message: ends a request                        */
-#define FRAME_NOTE 8   /* a line for the report                                          */
+#define FRAME_SAMPLE 4   /* recipe, n segments of (role, learn, start, length, text), prompt */
+#define FRAME_LOST 5     /* who (0: reader, 1 + k: recipe k), bytes, why                   */
+#define FRAME_META 6     /* key, value; "unit" before the samples whose spans it is of     */
+#define FRAME_DONE 7     /* status, blocks, message: ends a request                        */
+#define FRAME_NOTE 8     /* a line for the report                                          */
+#define FRAME_DROPPED 13 /* who (1 + k: recipe k), how many, why: made and not used      */
 
 /* From a process that unpacks an archive: */
 #define FRAME_ENTRY 9 /* name: a document follows                      */
@@ -148,6 +149,7 @@ typedef struct document {
     json_t *notes; /* owned: ["...", ...], or NULL */
     json_t *lost;  /* owned: {"why": bytes}, or NULL */
     uint64_t lost_bytes;
+    json_t *dropped;    /* owned: {"why": how many}, or NULL */
     hone_status status; /* HONE_OK, HONE_ERR_SKIP, or why it failed */
     char *message;      /* owned, or NULL */
     bool finished;
@@ -294,7 +296,7 @@ typedef struct run {
     prepare_progress progress;
     double began;
     struct timespec started;
-    json_t *no_reader, *lost, *notes; /* borrowed from report->detail */
+    json_t *no_reader, *lost, *notes, *dropped; /* borrowed from report->detail */
 } run;
 
 /* sources.c */

@@ -254,11 +254,12 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
     hone_status st;
     (void)clock_gettime(CLOCK_REALTIME, &r.started);
     *report = (prepare_report){ 0 };
-    report->detail = json_pack("{s:{}, s:{}, s:{}}", "no_reader", "lost", "notes");
+    report->detail = json_pack("{s:{}, s:{}, s:{}, s:{}}", "no_reader", "lost", "notes", "dropped");
     r.no_reader = json_object_get(report->detail, "no_reader");
     r.lost = json_object_get(report->detail, "lost");
     r.notes = json_object_get(report->detail, "notes");
-    if (!r.notes) {
+    r.dropped = json_object_get(report->detail, "dropped");
+    if (!r.dropped) {
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory to begin");
         goto out;
     }

@@ -21,6 +21,7 @@ void document_finish(document *d)
     json_decref(d->meta);
     json_decref(d->notes);
     json_decref(d->lost);
+    json_decref(d->dropped);
     *d = (document){ 0 };
 }
 
@@ -92,6 +93,7 @@ void prepare_report_print(const prepare_report *r, text *out)
             text_printf(out, "  %8lld  %s\n", (long long)counts[i].n, counts[i].what);
     print_causes(out, json_object_get(r->detail, "no_reader"), "no reader for");
     print_causes(out, json_object_get(r->detail, "lost"), "bytes left out, and why");
+    print_causes(out, json_object_get(r->detail, "dropped"), "generated and not used, and why");
     print_causes(out, json_object_get(r->detail, "notes"), "files, and what to know of them");
     if (r->named.n)
         text_add(out, r->named.p, r->named.n);

@@ -156,6 +156,12 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
         else if (out)
             st = sample_add(&s, role, learn != 0, words, start, length, err);
     }
+    const hone_str prompt = frame_str(f);
+    for (uint64_t i = 0; i < prompt.n && !st; i++)
+        if (prompt.n > 64 || prompt.p[i] <= ' ' || prompt.p[i] > '~')
+            f->bad = true;
+    if (!st && f->bad)
+        st = hone_fail(err, HONE_ERR_FORMAT, "a sample with a malformed prompt");
     if (st || !out) {
         sample_finish(&s);
         d->n += !st;
@@ -164,30 +170,35 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
     s.file = d->shown ? mem_strdup(d->shown) : NULL;
     s.unit = unit ? mem_strdup(unit) : NULL;
+    s.prompt = prompt.n ? mem_strndup(prompt.p, (size_t)prompt.n) : NULL;
     *out = s;
-    return s.recipe && (s.file || !d->shown) && (s.unit || !unit)
+    return s.recipe && (s.file || !d->shown) && (s.unit || !unit) && (s.prompt || !prompt.n)
                ? HONE_OK
                : hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
 }
 
-static hone_status take_lost(const run *r, document *d, frame *f, hone_error *err)
+/* FRAME_LOST and FRAME_DROPPED: bytes of the document, or how many things of a recipe. */
+static hone_status take_account(const run *r, document *d, frame *f, hone_error *err)
 {
+    const bool dropped = f->type == FRAME_DROPPED;
+    json_t **causes = dropped ? &d->dropped : &d->lost;
     const uint32_t who = frame_u32(f);
     const uint64_t bytes = frame_u64(f);
     const hone_str why = frame_str(f);
     text key = { 0 };
-    if (f->bad || who > r->crew.n_recipes || why.n > 512)
+    if (f->bad || who > r->crew.n_recipes || why.n > 512 || (dropped && !who))
         return hone_fail(err, HONE_ERR_FORMAT, "a malformed account of what was left out");
     text_printf(&key, "%s: ",
                 who ? r->recipes[who - 1].row.row->component
                     : r->readers[d->reader].row.row->component);
     text_add(&key, why.p, (size_t)why.n);
     hone_status st = text_status(&key, err);
-    if (!st && !d->lost && !(d->lost = json_object()))
+    if (!st && !*causes && !(*causes = json_object()))
         st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
     if (!st)
-        st = count_cause(d->lost, key.p, bytes > INT64_MAX / 2 ? 0 : (json_int_t)bytes, err);
-    d->lost_bytes += bytes;
+        st = count_cause(*causes, key.p, bytes > INT64_MAX / 2 ? 0 : (json_int_t)bytes, err);
+    if (!dropped)
+        d->lost_bytes += bytes;
     text_finish(&key);
     return st;
 }
@@ -251,7 +262,8 @@ hone_status take_about(run *r, document *d, frame *f, sample *out, bool *fault, 
     case FRAME_SAMPLE:
         return take_sample(r, d, f, out, err);
     case FRAME_LOST:
-        return take_lost(r, d, f, err);
+    case FRAME_DROPPED:
+        return take_account(r, d, f, err);
     case FRAME_META:
         return take_meta(d, f, err);
     case FRAME_NOTE:

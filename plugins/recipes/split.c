@@ -98,6 +98,8 @@ static hone_status fill(splitter *s, place start, place fresh, uint64_t limit, p
         const hone_block *b = &s->blocks[at.block];
         const uint64_t gap = used ? s->break_cost : 0;
         const uint64_t room = limit > used + gap ? limit - used - gap : 0;
+        if (s->stops && s->stops[at.block] && at.off == 0 && before(fresh, at))
+            break;
         if (at.off == 0) {
             st = cost_of(s, at.block, &cost, err);
             if (st != HONE_OK)
@@ -176,8 +178,8 @@ static hone_status find_end(splitter *s, place *start, place fresh, place *end, 
             break;
         best = at;
         *size = n;
-        if (at.block == s->n_blocks || (s->budget - n) * 16 <= s->budget ||
-            sum + s->above_size <= n)
+        if (at.block == s->n_blocks || (s->stops && s->stops[at.block] && !at.off) ||
+            (s->budget - n) * 16 <= s->budget || sum + s->above_size <= n)
             break;
         limit = budget + (sum + s->above_size - n);
     }

@@ -37,6 +37,7 @@ typedef struct splitter {
     uint64_t budget, overlap;                /* tokens or code points */
     uint64_t break_cost;                     /* of "\n\n" */
     bool fences;                             /* code gets them */
+    const uint8_t *stops; /* borrowed, or NULL: a piece ends before block k when stops[k] */
     bool path; /* pieces begin with the headings above them, as far as these take half the budget */
 
     const hone_block *blocks; /* borrowed while splitting: n_blocks */

@@ -52,6 +52,13 @@ typedef struct hone_sample_sink {
     /* Part of the document yields no sample, because of `why` (a short phrase,
      * the same for the same cause): counted and named in the report. */
     void (*lost)(const struct hone_sample_sink *sink, uint64_t bytes, const char *why);
+    /* Samples from here on were made by a model with a prompt of this version (a hash of its
+     * wording, at most 64 visible ASCII characters; empty: without one): it stands in the
+     * samples' provenance. Ask for it with HONE_HAS_CALL. */
+    void (*prompt)(const struct hone_sample_sink *sink, hone_str version);
+    /* n things that were made (by a model, from the document) are not used, because of `why`: counted in
+     * the report. Ask for it with HONE_HAS_CALL. */
+    void (*dropped)(const struct hone_sample_sink *sink, uint64_t n, const char *why);
 } hone_sample_sink;
 
 typedef struct hone_recipe {

@@ -121,7 +121,7 @@ static void test_endpoint__failures_are_tried_again_or_named(void)
         { "b [[status 500 9]]", "status 500, 3 times: not now", HONE_ERR_IO, 2 },
         { "c [[status 400 9]]", "status 400: not now", HONE_ERR_IO, 0 },
         { "d [[garbage]]", "its answer", HONE_ERR_FORMAT, 0 },
-        { "e [[huge]]", "more than 64 kB; raise generator.answer_kb", HONE_ERR_LIMIT, 0 },
+        { "e [[huge]]", "more than 64 kB; raise generator.answer_kb", HONE_ERR_IO, 0 },
         { "f [[half]]", "3 times", HONE_ERR_IO, 2 },
         { "g [[hang up]]", "3 times", HONE_ERR_IO, 2 },
         { "h [[filter]]", "content_filter", HONE_ERR_SKIP, 0 },
