@@ -62,8 +62,8 @@ static hone_status make_key(text *key, const settings *s, const session *z, cons
     static const char *const sections[] = { "generator", "generate", "use" };
     json_t *all = settings_to_json(s);
     text_printf(key, "%s %s", z->chat ? chat_template_hash(z->chat) : "",
-                h->identity ? h->identity : "");
-    for (size_t i = 0; i < sizeof sections / sizeof sections[0] && h->identity; i++) {
+                h->g ? generator_service(h->g)->identity : "");
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0] && h->g; i++) {
         char *dump = json_dumps(json_object_get(all, sections[i]), JSON_COMPACT | JSON_SORT_KEYS);
         text_puts(key, dump ? dump : "");
         free(dump);
