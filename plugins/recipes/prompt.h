@@ -29,7 +29,10 @@ typedef struct prompt {
     hone_text filled_system, filled_user;
 } prompt;
 
-/* path NULL: the words that came with the recipe. names: those that the recipe fills, NULL at the
+/* The words that come with the recipe: prompts/<recipe>.txt as a source of its plugin. */
+extern const char prompt_words[];
+
+/* path NULL: `words`. names: those that the recipe fills, NULL at the
  * end. Without a model to ask it fails. Finish it also after failure. */
 hone_status prompt_init(prompt *p, const hone_host *host, const char *name, const char *path,
                         const char *words, const char *const *names, hone_error *err);

@@ -9,7 +9,6 @@
  */
 #include "asking.h"
 #include "pairs.h"
-#include "queries_prompt.h"
 
 #define ANSWER_CHUNK 0
 #define ANSWER_SENTENCES 1
@@ -140,7 +139,7 @@ static hone_status queries_create(const hone_host *host, const void *cfg, void *
                   .asked = { .host = host, .tag = "queries" } };
     (void)snprintf(self->asking.count, sizeof self->asking.count, "%lld", (long long)c->count);
     hone_status st =
-        prompt_init(&self->asking.prompt, host, "queries", c->prompt, queries_prompt, names, err);
+        prompt_init(&self->asking.prompt, host, "queries", c->prompt, prompt_words, names, err);
     if (st == HONE_OK)
         st = splitter_init(&self->asking.splitter, host, "queries", c->tokens, c->characters,
                            c->overlap, err);

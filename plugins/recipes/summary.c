@@ -8,7 +8,6 @@
  */
 #include "asking.h"
 #include "question.h"
-#include "summary_prompt.h"
 
 #define LEARN_CHUNK 0
 
@@ -99,7 +98,7 @@ static hone_status summary_create(const hone_host *host, const void *cfg, void *
                               .ctx = self },
                   .instruction = text };
     (void)snprintf(self->asking.count, sizeof self->asking.count, "%lld", (long long)c->sentences);
-    st = prompt_init(&self->asking.prompt, host, "summary", c->prompt, summary_prompt, names, err);
+    st = prompt_init(&self->asking.prompt, host, "summary", c->prompt, prompt_words, names, err);
     if (st == HONE_OK)
         st = splitter_init(&self->asking.splitter, host, "summary", c->tokens, c->characters,
                            c->overlap, err);
