@@ -99,6 +99,14 @@ hone_status asking_end(asking *a, hone_error *err)
     return collect_all(a, err);
 }
 
+hone_status asking_stop(asking *a, hone_status st)
+{
+    for (uint64_t i = 0; i < a->n; i++)
+        forget(a, &a->window[i]);
+    a->n = 0;
+    return st;
+}
+
 static hone_status add_piece(void *ctx, const piece *p, hone_error *err)
 {
     asking *a = ctx;
@@ -124,12 +132,7 @@ hone_status asking_run(asking *a, const hone_document *d, const hone_sample_sink
     const piece_sink pieces = { a, add_piece, lose };
     asking_begin(a, d, sink);
     hone_status st = splitter_run(&a->splitter, d->blocks, d->n_blocks, &pieces, err);
-    if (st == HONE_OK)
-        return collect_all(a, err);
-    for (uint64_t i = 0; i < a->n; i++) /* nobody waits for these any more */
-        forget(a, &a->window[i]);
-    a->n = 0;
-    return st;
+    return st == HONE_OK ? collect_all(a, err) : asking_stop(a, st);
 }
 
 hone_status asking_pair(const asking *a, const asked_chunk *c, hone_str question, hone_str answer,

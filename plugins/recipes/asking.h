@@ -45,6 +45,8 @@ void asking_begin(asking *a, const hone_document *d, const hone_sample_sink *sin
 hone_status asking_add(asking *a, const asked_chunk *c, const prompt_value *values,
                        hone_error *err);
 hone_status asking_end(asking *a, hone_error *err);
+/* The document failed: cancel what waits. Returns st. */
+hone_status asking_stop(asking *a, hone_status st);
 
 /* The report's account of what was made and not used. */
 void asking_drop(const asking *a, uint64_t n, const char *why);

@@ -92,13 +92,12 @@ bool pairs_next(hone_str answer, uint64_t *at, hone_str *question, hone_str *quo
         const hone_str all = { line, nl ? (uint64_t)(nl - line) : answer.n - i };
         hone_str body = { "", 0 };
         const char letter = label(all, &body);
-        if (letter == 'Q' && a) {
+        if (letter == 'Q' && q) {
             *whole = true;
             break; /* the next one's */
         }
         if (letter == 'Q') {
             q = body.p;
-            q_end = NULL;
         } else if (letter == 'A' && q && !a) {
             q_end = line;
             a = body.p;
@@ -107,8 +106,10 @@ bool pairs_next(hone_str answer, uint64_t *at, hone_str *question, hone_str *quo
     }
     const char *end = answer.p + i;
     *at = i;
-    if (!a)
+    if (!q)
         return false;
+    if (!a)
+        q_end = a = end;
     *question = strip((hone_str){ q, (uint64_t)(q_end - q) }, "*_\"");
     *quote = unquote((hone_str){ a, (uint64_t)(end - a) });
     return true;

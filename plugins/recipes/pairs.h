@@ -12,7 +12,7 @@
 
 /* The next "Q: ... A: "..."" of an answer from *at on: bullets, numbers and emphasis in front of the
  * letters are nothing, what follows up to the next letter belongs to it. Quotation marks around the
- * quote are taken off. False: there is none. whole: what comes behind ends it, so that it is not
+ * quote are taken off; a question without any has an empty one. False: there is none. whole: what comes behind ends it, so that it is not
  * the torn end of a cut answer. */
 bool pairs_next(hone_str answer, uint64_t *at, hone_str *question, hone_str *quote, bool *whole);
 

@@ -81,6 +81,10 @@ static int64_t service_count(const hone_tokenizer_service *self, hone_str s)
 static const void *host_service(const hone_host *host, const char *id)
 {
     const test_host *h = (const test_host *)(const void *)host;
+    if (strcmp(id, HONE_SERVICE_GENERATE) == 0)
+        return h->generate;
+    if (strcmp(id, HONE_SERVICE_EMBED) == 0)
+        return h->embed;
     return h->has_tokenizer && strcmp(id, HONE_SERVICE_TOKENIZER) == 0 ? &h->tokenizer : NULL;
 }
 
@@ -435,12 +439,27 @@ static void samples_lost(const hone_sample_sink *sink, uint64_t bytes, const cha
     add_lost(&s->lost, &s->n_lost, &s->cap_lost, bytes, why);
 }
 
+static void samples_dropped(const hone_sample_sink *sink, uint64_t n, const char *why)
+{
+    samples *s = sink->ctx;
+    add_lost(&s->dropped, &s->n_dropped, &s->cap_dropped, n, why);
+}
+
+static void samples_prompt(const hone_sample_sink *sink, hone_str version)
+{
+    samples *s = sink->ctx;
+    (void)snprintf(s->prompt, sizeof s->prompt, "%.*s", (int)version.n, version.p);
+}
+
 hone_status samples_make(samples *s, const instance *recipe, const page *g, const char *name,
                          hone_error *err)
 {
-    const hone_sample_sink sink = {
-        .struct_size = sizeof sink, .ctx = s, .add = samples_add, .lost = samples_lost
-    };
+    const hone_sample_sink sink = { .struct_size = sizeof sink,
+                                    .ctx = s,
+                                    .add = samples_add,
+                                    .lost = samples_lost,
+                                    .prompt = samples_prompt,
+                                    .dropped = samples_dropped };
     const hone_document document = { .struct_size = sizeof document,
                                      .name = hone_s(name),
                                      .title = hone_s(g->title ? g->title : ""),
@@ -454,9 +473,12 @@ hone_status samples_make(samples *s, const instance *recipe, const page *g, cons
 
 hone_status samples_finish_recipe(samples *s, const instance *recipe, hone_error *err)
 {
-    const hone_sample_sink sink = {
-        .struct_size = sizeof sink, .ctx = s, .add = samples_add, .lost = samples_lost
-    };
+    const hone_sample_sink sink = { .struct_size = sizeof sink,
+                                    .ctx = s,
+                                    .add = samples_add,
+                                    .lost = samples_lost,
+                                    .prompt = samples_prompt,
+                                    .dropped = samples_dropped };
     return ((const hone_recipe *)recipe->desc->ops)->finish(recipe->self, &sink, err);
 }
 
@@ -469,6 +491,7 @@ void samples_finish(samples *s)
     }
     free(s->p);
     free_lost(s->lost, s->n_lost);
+    free_lost(s->dropped, s->n_dropped);
     free(s->broken);
     *s = (samples){ 0 };
 }
@@ -487,6 +510,9 @@ void samples_dump(const samples *s, text *out)
             text_puts(out, "\"\n");
         }
     dump_lost(s->lost, s->n_lost, out);
+    for (size_t i = 0; i < s->n_dropped; i++)
+        text_printf(out, "dropped %llu %s\n", (unsigned long long)s->dropped[i].bytes,
+                    s->dropped[i].why);
     if (s->broken)
         text_printf(out, "broken %s\n", s->broken);
 }

@@ -7,6 +7,7 @@
 #define TESTS_PREPARE_HARNESS_H
 
 #include "core/base/base.h"
+#include "hone/generate.h"
 #include "hone/recipe.h"
 
 /* A host over malloc that counts what is out and can fail the n-th allocation. */
@@ -15,6 +16,8 @@ typedef struct test_host {
     int64_t out;        /* allocations not given back         */
     int64_t n, fail_at; /* fail_at: 0 never                   */
     hone_tokenizer_service tokenizer;
+    const hone_generate_service *generate; /* borrowed; NULL: absent */
+    const hone_embed_service *embed;
     bool has_tokenizer; /* a token is a run of letters or any other byte; see harness.c */
 } test_host;
 void test_host_init(test_host *h);
@@ -70,6 +73,9 @@ typedef struct samples {
     size_t n, cap;
     lost_row *lost;
     size_t n_lost, cap_lost;
+    lost_row *dropped; /* bytes: how many */
+    size_t n_dropped, cap_dropped;
+    char prompt[65]; /* the last one that was said */
     int64_t fail_at; /* the fail_at-th add() fails; 0 never */
     char *broken;
 } samples;
