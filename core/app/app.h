@@ -98,8 +98,9 @@ extern const command *const commands[]; /* NULL-terminated; main.c */
 HONE_MUST_CHECK hone_status settings_load(settings *s, const command *c, int argc, char **argv,
                                           arguments *a, hone_error *err);
 
-extern const command cmd_prepare, cmd_plan, cmd_train, cmd_ask, cmd_chat, cmd_exam, cmd_tokenize,
-    cmd_detokenize, cmd_score, cmd_plugin, cmd_convert, cmd_doctor, cmd_vocabulary, cmd_options;
+extern const command cmd_prepare, cmd_preview, cmd_plan, cmd_train, cmd_ask, cmd_chat, cmd_exam,
+    cmd_tokenize, cmd_detokenize, cmd_score, cmd_plugin, cmd_convert, cmd_doctor, cmd_vocabulary,
+    cmd_options;
 
 /* Set by SIGINT: 1 asks to stop, a second one ends the process at once. */
 extern volatile int app_stop;

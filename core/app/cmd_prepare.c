@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/app/helper.h"
+#include "core/app/prepared.h"
 #include "core/app/progress.h"
 
 typedef struct prepare_flags {
@@ -120,6 +121,8 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         goto out;
     }
     prepare_report_print(&report, &out);
+    if (z.tok && report.samples && (st = count_prepared(&out, s, &z, &report, err)))
+        goto out;
     helper_print(&h, &out);
     if ((st = text_status(&out, err)))
         goto out;

@@ -10,9 +10,10 @@
 #include "core/app/app.h"
 
 const command *const commands[] = {
-    &cmd_prepare, &cmd_plan,   &cmd_train,    &cmd_ask,        &cmd_chat,
-    &cmd_exam,    &cmd_score,  &cmd_tokenize, &cmd_detokenize, &cmd_vocabulary,
-    &cmd_convert, &cmd_plugin, &cmd_doctor,   &cmd_options,    NULL,
+    &cmd_prepare,  &cmd_preview,    &cmd_plan,       &cmd_train,
+    &cmd_ask,      &cmd_chat,       &cmd_exam,       &cmd_score,
+    &cmd_tokenize, &cmd_detokenize, &cmd_vocabulary, &cmd_convert,
+    &cmd_plugin,   &cmd_doctor,     &cmd_options,    NULL,
 };
 
 /* Exit codes, documented in the README: what a script can act on. */

@@ -8,10 +8,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-hone_status setup_data(setup *u, const settings *s, bool quiet, hone_error *err)
+dataset_options setup_dataset(const settings *s, const char *path)
 {
-    dataset_options o = {
-        .path = s->data_path,
+    return (dataset_options){
+        .path = path,
         .seq_len = s->train.seq_len,
         .over_long = s->data.over_long,
         .raw_bos = s->data.raw_bos,
@@ -19,6 +19,11 @@ hone_status setup_data(setup *u, const settings *s, bool quiet, hone_error *err)
         .learn_prompt = s->data.learn_prompt,
         .date = s->data.date,
     };
+}
+
+hone_status setup_data(setup *u, const settings *s, bool quiet, hone_error *err)
+{
+    dataset_options o = setup_dataset(s, s->data_path);
     text report = { 0 };
     hone_status st = dataset_load(&u->train, &o, u->z.tok, u->z.chat, err);
     if (st)

@@ -20,6 +20,8 @@ typedef struct setup {
     run_plan plan;
 } setup;
 
+/* How training reads samples. */
+dataset_options setup_dataset(const settings *s, const char *path);
 /* Read and prove the dataset(s); print the report unless quiet. Needs z.tok and z.chat. */
 HONE_MUST_CHECK hone_status setup_data(setup *u, const settings *s, bool quiet, hone_error *err);
 /* Options of the model and input of the plan; data, back and rates are there. */

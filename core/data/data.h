@@ -194,7 +194,8 @@ HONE_MUST_CHECK hone_status chat_template_encode(const chat_template *c, const m
 /* -------------------------------------------------------------------- samples */
 
 /* A sample as recipes make it and samples.jsonl holds it, one JSON object a line:
- * {"id", "source": {"file", "start", "end", "unit"}, "recipe", "prompt", "segments": [{"role", "text",
+ * {"id", "source": {"file", "start", "end", "unit"}, "recipe", "version", "prompt",
+ *  "segments": [{"role", "text",
  *  "learn": true|false, "start", "end"}]}. Strings owned by the sample. */
 typedef struct sample_segment {
     uint32_t role;
@@ -210,6 +211,7 @@ typedef struct sample {       /* start from { 0 } */
     char *unit;               /* owned: what start and end count, "page"; NULL: bytes */
     char *recipe;             /* owned, or NULL */
     char *prompt;             /* owned: version of the prompt it was made with, or NULL */
+    char *version;            /* owned: of the recipe, or NULL */
     sample_segment *segments; /* owned */
     size_t n_segments, cap_segments;
     int32_t *ids, *labels; /* owned; rows that came as token ids; else NULL */
@@ -256,6 +258,8 @@ typedef struct row {
     int64_t line;      /* of the dataset file, from 1 */
 } row;
 
+void row_finish(row *r);
+
 #define OVERLONG_STOP 0
 #define OVERLONG_SPLIT 1
 #define OVERLONG_SKIP 2
@@ -270,6 +274,10 @@ typedef struct dataset_options {
     bool keep_duplicates;  /* count them, but train on them */
     const char *date;      /* for templates; NULL: the clock's */
 } dataset_options;
+
+/* The row that training makes of one sample, over-long or not; free with row_finish(). [any] */
+HONE_MUST_CHECK hone_status sample_row(row *out, const dataset_options *o, const sample *s,
+                                       const tokenizer *t, const chat_template *c, hone_error *err);
 
 /* The nothing-in-silence report. */
 typedef struct dataset_report {
@@ -306,7 +314,20 @@ void dataset_finish(dataset *d);
 HONE_MUST_CHECK hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer *t,
                                          const chat_template *c, hone_error *err);
 
-/* The same from bytes of a JSONL dataset; o->path is not read. name: for messages. */
+/* Rows of the dataset at o->path to a file beside it, <path>.rows, which dataset_load() reads
+ * instead of the samples while all it depends on is the same (docs/datasets.md). Memory does not
+ * grow with the dataset. One that is there already is only looked at. on_long is told of samples
+ * above seq_len; where these would stop dataset_load(), nothing is written, and they are counted
+ * in `stopped`. *report, a new reference, is dataset_report_json() with "lengths" (samples by
+ * tokens: up to 16, 32, 64, ...) and "stopped". */
+HONE_MUST_CHECK hone_status dataset_pack(const dataset_options *o, const tokenizer *t,
+                                         const chat_template *c,
+                                         hone_status (*on_long)(void *ctx, const sample *s,
+                                                                int64_t line, int32_t n_tokens,
+                                                                hone_error *err),
+                                         void *ctx, json_t **report, hone_error *err);
+
+/* dataset_load() from bytes of a JSONL dataset; o->path is not read. name: for messages. */
 HONE_MUST_CHECK hone_status dataset_load_bytes(dataset *out, const dataset_options *o,
                                                const char *p, size_t n, const char *name,
                                                const tokenizer *t, const chat_template *c,

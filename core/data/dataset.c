@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-static void row_finish(row *r)
+void row_finish(row *r)
 {
     free(r->ids);
     free(r->labels);
@@ -36,21 +36,29 @@ static void add_words(sha256 *h, const int32_t *x, int32_t n)
     }
 }
 
+void dataset_hash_row(sha256 *h, const row *r)
+{
+    add_words(h, &r->n, 1);
+    add_words(h, r->ids, r->n);
+    add_words(h, r->labels, r->n);
+}
+
+void dataset_hash_done(sha256 *h, char out[65])
+{
+    uint8_t digest[32];
+    sha256_done(h, digest);
+    for (int i = 0; i < 32; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
 /* n, ids and labels of every row as little-endian words: the same on any machine. */
 void dataset_rehash(dataset *d)
 {
-    uint8_t digest[32];
     sha256 h;
     sha256_init(&h);
-    for (size_t i = 0; i < d->n; i++) {
-        const row *r = &d->rows[i];
-        add_words(&h, &r->n, 1);
-        add_words(&h, r->ids, r->n);
-        add_words(&h, r->labels, r->n);
-    }
-    sha256_done(&h, digest);
-    for (int i = 0; i < 32; i++)
-        (void)snprintf(d->hash + 2 * i, 3, "%02x", digest[i]);
+    for (size_t i = 0; i < d->n; i++)
+        dataset_hash_row(&h, &d->rows[i]);
+    dataset_hash_done(&h, d->hash);
 }
 
 /* ---------------------------------------------------------------------- report */
@@ -140,6 +148,31 @@ json_t *dataset_report_json(const dataset_report *r)
     }
     (void)json_object_set_new(o, "named", named);
     return o;
+}
+
+bool dataset_report_read(dataset_report *r, const json_t *o)
+{
+    size_t i;
+    json_t *line;
+    dataset_report x = { 0 };
+    for (i = 0; i < N_COUNTS; i++) {
+        const json_t *v = json_object_get(o, counts[i].key);
+        const int64_t n = json_integer_value(v);
+        if (!json_is_integer(v) || n < 0)
+            return false;
+        memcpy((char *)&x + counts[i].at, &n, sizeof n);
+    }
+    for (i = 0; i < 4; i++) {
+        const json_t *role = json_object_get(json_object_get(o, "roles"), role_name((uint32_t)i));
+        x.role_tokens[i] = json_integer_value(json_object_get(role, "tokens"));
+        x.role_learned[i] = json_integer_value(json_object_get(role, "learned"));
+    }
+    json_array_foreach(json_object_get(o, "named"), i, line)
+        text_printf(&x.named, "%s\n", json_string_value(line) ? json_string_value(line) : "");
+    if (x.named.failed)
+        return false;
+    *r = x;
+    return true;
 }
 
 /* ----------------------------------------------------------------------- split */

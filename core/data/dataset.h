@@ -48,7 +48,7 @@ void unused_keys_note(unused_keys *u, const char *name);
 typedef struct dataset_shape {
     const char *name;
     const char *need[3]; /* a row of this shape has these, NULL-terminated  */
-    const char *may[5];  /* and these are read as well, NULL-terminated    */
+    const char *may[6];  /* and these are read as well, NULL-terminated    */
     bool csv;            /* can come as CSV                                */
     hone_status (*read)(sample *s, const json_t *row, unused_keys *unused, hone_error *err);
 } dataset_shape;
@@ -109,5 +109,26 @@ void row_job_finish(row_job *j);
 
 /* d->hash from its rows, in order. */
 void dataset_rehash(dataset *d);
+/* The same, row by row. */
+void dataset_hash_row(sha256 *h, const row *r);
+void dataset_hash_done(sha256 *h, char out[65]);
+/* What dataset_report_json() wrote; false: it did not. */
+bool dataset_report_read(dataset_report *r, const json_t *o);
+
+/* ------------------------------------------------------------------- packed.c */
+
+char *packed_path(const char *path); /* "<path>.rows", fresh */
+char *packed_key(const dataset_options *o, const tokenizer *t, const chat_template *c);
+typedef struct packer packer;
+HONE_MUST_CHECK hone_status packer_open(packer **out, const char *path, const char *key,
+                                        hone_error *err);
+HONE_MUST_CHECK hone_status packer_add(packer *k, const row *r, hone_error *err);
+/* Ends it either way. report is borrowed. */
+HONE_MUST_CHECK hone_status packer_commit(packer *k, json_t *report, hone_error *err);
+void packer_abort(packer *k);
+/* The report of a packed file with this key, a new reference; NULL: there is none. */
+json_t *packed_report(const char *path, const char *key);
+/* Rows and report of a packed file with this key; false: there is none, or it is damaged. */
+bool packed_load(dataset *out, const char *path, const char *key);
 
 #endif /* CORE_DATA_DATASET_H */

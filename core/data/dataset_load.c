@@ -15,6 +15,7 @@
 #define CHUNK_JOBS 512 /* samples tokenized together */
 #define CHUNK_BYTES ((size_t)4 << 20)
 #define NAMED_LINES 20 /* of dataset_report.named */
+#define PACK_LENGTHS 24
 
 /* Rows seen, by 128 bits of the hash of ids and labels; open addressing. */
 typedef struct seen_row {
@@ -33,8 +34,12 @@ typedef struct loader {
     seen_row *seen; /* owned, n_slots (a power of two) */
     size_t n_seen, n_slots;
     int64_t n_named;
-    int64_t eos_learned, eos_hidden; /* EOS after learned tokens of token rows */
-    int64_t single;                  /* masked rows of one token */
+    packer *pack; /* borrowed: where rows go instead of d; NULL: to d */
+    hone_status (*on_long)(void *ctx, const sample *s, int64_t line, int32_t n, hone_error *err);
+    void *ctx;
+    int64_t lengths[PACK_LENGTHS], stopped; /* while packing; see dataset_pack() */
+    int64_t eos_learned, eos_hidden;        /* EOS after learned tokens of token rows */
+    int64_t single;                         /* masked rows of one token */
 } loader;
 
 HONE_PRINTF(3, 4)
@@ -147,21 +152,31 @@ static hone_status add_piece(loader *l, row_job *j, int32_t lo, int32_t hi, hone
                  n, n == j->r.n ? "the row" : "a piece of the row");
         return HONE_OK;
     }
-    piece.ids = mem_new((size_t)n, sizeof *piece.ids);
-    piece.labels = mem_new((size_t)n, sizeof *piece.labels);
-    piece.id = mem_strdup(j->s.id);
-    piece.file = mem_strdup(j->s.file);
-    if (!piece.ids || !piece.labels || (j->s.id && !piece.id) || (j->s.file && !piece.file) ||
-        !mem_grow(&d->rows, &d->cap, d->n + 1, sizeof *d->rows)) {
-        free(piece.ids);
-        free(piece.labels);
-        free(piece.id);
-        free(piece.file);
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for row %zu of the dataset", d->n + 1);
+    if (l->pack) {
+        piece.ids = j->r.ids + lo;
+        piece.labels = j->r.labels + lo;
+        piece.id = j->s.id;
+        piece.file = j->s.file;
+        const hone_status st = packer_add(l->pack, &piece, err);
+        if (st)
+            return st;
+    } else {
+        piece.ids = mem_new((size_t)n, sizeof *piece.ids);
+        piece.labels = mem_new((size_t)n, sizeof *piece.labels);
+        piece.id = mem_strdup(j->s.id);
+        piece.file = mem_strdup(j->s.file);
+        if (!piece.ids || !piece.labels || (j->s.id && !piece.id) || (j->s.file && !piece.file) ||
+            !mem_grow(&d->rows, &d->cap, d->n + 1, sizeof *d->rows)) {
+            free(piece.ids);
+            free(piece.labels);
+            free(piece.id);
+            free(piece.file);
+            return hone_fail(err, HONE_ERR_NOMEM, "no memory for row %zu of the dataset", d->n + 1);
+        }
+        memcpy(piece.ids, j->r.ids + lo, (size_t)n * sizeof *piece.ids);
+        memcpy(piece.labels, j->r.labels + lo, (size_t)n * sizeof *piece.labels);
+        d->rows[d->n++] = piece;
     }
-    memcpy(piece.ids, j->r.ids + lo, (size_t)n * sizeof *piece.ids);
-    memcpy(piece.labels, j->r.labels + lo, (size_t)n * sizeof *piece.labels);
-    d->rows[d->n++] = piece;
     for (int32_t i = lo; i < hi; i++) {
         rep->role_tokens[j->roles[i]]++;
         rep->role_learned[j->roles[i]] += i > lo && j->r.labels[i] != LABEL_MASKED;
@@ -186,6 +201,12 @@ static hone_status take_long(loader *l, row_job *j, hone_error *err)
     hone_status st = HONE_OK;
     if (how == OVERLONG_DEFAULT)
         how = j->r.paired ? OVERLONG_STOP : OVERLONG_SPLIT;
+    if (l->on_long && (st = l->on_long(l->ctx, &j->s, j->line, n, err)))
+        return st;
+    if (how == OVERLONG_STOP && l->pack) {
+        l->stopped++;
+        return HONE_OK;
+    }
     if (how == OVERLONG_STOP)
         return hone_fail(
             err, HONE_ERR_LIMIT,
@@ -254,6 +275,11 @@ static hone_status take_job(loader *l, row_job *j, hone_error *err)
         if (!l->o->keep_duplicates)
             return HONE_OK;
     }
+    for (int i = 0; l->pack && i < PACK_LENGTHS; i++)
+        if (j->r.n <= 16 << i || i + 1 == PACK_LENGTHS) {
+            l->lengths[i]++;
+            break;
+        }
     return j->r.n > l->o->seq_len ? take_long(l, j, err) : add_piece(l, j, 0, j->r.n, err);
 }
 
@@ -296,19 +322,19 @@ static hone_status prove_rows(const loader *l, hone_error *err)
     const char *path = l->name;
     if (!r->samples)
         return hone_fail(err, HONE_ERR_FORMAT, "%s: the dataset is empty: it has no rows", path);
-    if (!l->d->n && r->masked && r->masked == l->single)
+    if (!r->rows && r->masked && r->masked == l->single)
         return hone_fail(
             err, HONE_ERR_FORMAT,
             "%s: one token is too short: a token is scored and learned by those before "
             "it; give longer text",
             path);
-    if (!l->d->n && r->masked)
+    if (!r->rows && r->masked)
         return hone_fail(
             err, HONE_ERR_FORMAT,
             "%s: every row is masked: no token of %lld samples would be learned; give answers "
             "(or labels other than %d)",
             path, (long long)r->samples, LABEL_MASKED);
-    if (!l->d->n)
+    if (!r->rows)
         return hone_fail(
             err, HONE_ERR_FORMAT,
             "%s: no row is left of %lld samples: %lld empty, %lld duplicate, %lld over-long "
@@ -337,37 +363,94 @@ static void name_unused(loader *l, const unused_keys *u)
                     (long long)(l->n_named - NAMED_LINES));
 }
 
+/* Rows of the samples at p, to l's dataset or packer; the proofs. */
+static hone_status load_rows(loader *l, const char *p, size_t n, hone_error *err)
+{
+    dataset_reader r = { .name = l->name, .visit = visit };
+    load_visit v = { l, &r };
+    hone_status st;
+    r.ctx = &v;
+    if (l->o->seq_len < 2 || l->o->seq_len > INT32_MAX)
+        return hone_fail(err, HONE_ERR_ARG, "seq_len is %lld, expected 2 to %d",
+                         (long long)l->o->seq_len, INT32_MAX);
+    l->jobs = mem_new(CHUNK_JOBS, sizeof *l->jobs);
+    if (!l->jobs)
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory to load %s", l->name);
+    if (!(st = dataset_reader_run(&r, p, n, err)) && !(st = flush(l, err)) &&
+        (l->stopped || !(st = prove_rows(l, err)))) {
+        name_unused(l, &r.unused);
+        st = text_status(&l->d->report.named, err);
+    }
+    for (size_t i = 0; i < l->n_jobs; i++)
+        row_job_finish(&l->jobs[i]);
+    free(l->jobs);
+    free(l->seen);
+    return st;
+}
+
 hone_status dataset_load_bytes(dataset *out, const dataset_options *o, const char *p, size_t n,
                                const char *name, const tokenizer *t, const chat_template *c,
                                hone_error *err)
 {
     dataset d = { .max_id = -1 };
     loader l = { .o = o, .name = name, .t = t, .c = c, .d = &d };
-    dataset_reader r = { .name = name, .visit = visit };
-    load_visit v = { &l, &r };
-    hone_status st;
-    r.ctx = &v;
-    if (o->seq_len < 2 || o->seq_len > INT32_MAX)
-        return hone_fail(err, HONE_ERR_ARG, "seq_len is %lld, expected 2 to %d",
-                         (long long)o->seq_len, INT32_MAX);
-    l.jobs = mem_new(CHUNK_JOBS, sizeof *l.jobs);
-    if (!l.jobs)
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory to load %s", name);
-    if ((st = dataset_reader_run(&r, p, n, err)) || (st = flush(&l, err)) ||
-        (st = prove_rows(&l, err)))
-        goto out;
-    name_unused(&l, &r.unused);
-    if ((st = text_status(&d.report.named, err)))
-        goto out;
+    const hone_status st = load_rows(&l, p, n, err);
+    if (st) {
+        dataset_finish(&d);
+        return st;
+    }
     dataset_rehash(&d);
     *out = d;
-    d = (dataset){ 0 };
+    return HONE_OK;
+}
+
+static json_t *pack_report(const loader *l)
+{
+    json_t *o = dataset_report_json(&l->d->report), *lengths = json_array();
+    for (int i = 0; i < PACK_LENGTHS; i++)
+        (void)json_array_append_new(lengths, json_integer(l->lengths[i]));
+    (void)json_object_set_new(o, "lengths", lengths);
+    (void)json_object_set_new(o, "stopped", json_integer(l->stopped));
+    return o;
+}
+
+hone_status dataset_pack(const dataset_options *o, const tokenizer *t, const chat_template *c,
+                         hone_status (*on_long)(void *ctx, const sample *s, int64_t line,
+                                                int32_t n_tokens, hone_error *err),
+                         void *ctx, json_t **report, hone_error *err)
+{
+    dataset d = { .max_id = -1 };
+    loader l = { .o = o, .name = o->path, .t = t, .c = c, .d = &d, .on_long = on_long, .ctx = ctx };
+    char *path = packed_path(o->path), *key = packed_key(o, t, c);
+    file_map m = { 0 };
+    hone_status st = HONE_OK;
+    if (!path || !key)
+        st = hone_fail(err, HONE_ERR_IO, "%s: cannot be read", o->path);
+    else if ((*report = packed_report(path, key)))
+        goto out;
+    if (!st)
+        st = packer_open(&l.pack, path, key, err);
+    if (!st && !(st = file_map_open(&m, o->path, err)))
+        st = load_rows(&l, (const char *)m.p, m.n, err);
+    file_map_close(&m);
+    json_t *said = st ? NULL : pack_report(&l);
+    if (!st && !said)
+        st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
+    if (st || l.stopped) {
+        packer_abort(l.pack);
+        if (!st)
+            st = dir_remove(path, err); /* one of earlier samples */
+    } else {
+        st = packer_commit(l.pack, said, err);
+    }
+    if (st)
+        json_decref(said);
+    else
+        *report = said;
 out:
-    for (size_t i = 0; i < l.n_jobs; i++)
-        row_job_finish(&l.jobs[i]);
-    free(l.jobs);
-    free(l.seen);
     dataset_finish(&d);
+    free(path);
+    free(key);
     return st;
 }
 
@@ -375,6 +458,14 @@ hone_status dataset_load(dataset *out, const dataset_options *o, const tokenizer
                          const chat_template *c, hone_error *err)
 {
     file_map map;
+    char *packed = packed_path(o->path), *key = NULL;
+    bool known = false;
+    if (packed && path_exists(packed) && (key = packed_key(o, t, c)))
+        known = packed_load(out, packed, key);
+    free(packed);
+    free(key);
+    if (known)
+        return HONE_OK;
     hone_status st = file_map_open(&map, o->path, err);
     if (st)
         return st;

@@ -222,3 +222,22 @@ hone_status row_make(const row_maker *l, row_job *j, hone_error *err)
             bos);
     return st;
 }
+
+hone_status sample_row(row *out, const dataset_options *o, const sample *s, const tokenizer *t,
+                       const chat_template *c, hone_error *err)
+{
+    const row_maker m = { o, t, c };
+    row_job j = { .s = *s }; /* borrowed */
+    hone_status st = row_make(&m, &j, err);
+    if (!st && j.empty)
+        st = hone_fail(err, HONE_ERR_SKIP, "there is no text to learn: training leaves it out");
+    if (!st) {
+        *out = j.r;
+        for (int32_t i = 1; i < out->n; i++)
+            out->n_learned += out->labels[i] != LABEL_MASKED;
+        j.r = (row){ 0 };
+    }
+    j.s = (sample){ 0 };
+    row_job_finish(&j);
+    return st;
+}

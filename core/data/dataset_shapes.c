@@ -240,6 +240,8 @@ static hone_status read_hone(sample *s, const json_t *object, unused_keys *unuse
     if ((st = copy_string(&s->id, object, "id", err)) ||
         (st = copy_string(&s->recipe, object, "recipe", err)) ||
         (st = copy_string(&s->prompt, object, "prompt", err)) ||
+        (st = copy_string(&s->version, object, "version", err)) ||
+        (st = copy_string(&s->unit, source, "unit", err)) ||
         (st = copy_string(&s->file, source, "file", err)))
         return st;
     json_array_foreach(list, i, g) if ((st = read_segment(s, g, i, err))) return st;
@@ -323,7 +325,7 @@ static hone_status read_tokens(sample *s, const json_t *object, unused_keys *unu
 /* clang-format off */
 const dataset_shape dataset_shapes[] = {
     /* name                need                         may                                  csv    read */
-    { "hone",              { "segments" },              { "id", "source", "recipe", "prompt" },       false, read_hone },
+    { "hone",              { "segments" },              { "id", "source", "recipe", "version", "prompt" }, false, read_hone },
     { "tokens",            { "input_ids" },             { "labels", "attention_mask" },      false, read_tokens },
     { "messages",          { "messages" },              { NULL },                            false, read_messages },
     { "sharegpt",          { "conversations" },         { "system" },                        false, read_messages },

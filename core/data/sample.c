@@ -30,6 +30,7 @@ void sample_finish(sample *s)
     free(s->unit);
     free(s->recipe);
     free(s->prompt);
+    free(s->version);
     *s = (sample){ 0 };
 }
 
@@ -159,6 +160,8 @@ hone_status sample_to_json(const sample *s, text *line, hone_error *err)
         bad |= json_object_set_new(o, "recipe", json_string(s->recipe));
     if (s->prompt)
         bad |= json_object_set_new(o, "prompt", json_string(s->prompt));
+    if (s->version)
+        bad |= json_object_set_new(o, "version", json_string(s->version));
     if (s->ids) {
         bad |= json_object_set_new(o, "input_ids", ids_to_json(s->ids, s->n_ids));
         if (s->labels)

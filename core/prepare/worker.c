@@ -168,11 +168,14 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
         return st;
     }
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
+    s.version =
+        mem_strdup(r->recipes[recipe].row.file ? r->recipes[recipe].row.file->note.version : "");
     s.file = d->shown ? mem_strdup(d->shown) : NULL;
     s.unit = unit ? mem_strdup(unit) : NULL;
     s.prompt = prompt.n ? mem_strndup(prompt.p, (size_t)prompt.n) : NULL;
     *out = s;
-    return s.recipe && (s.file || !d->shown) && (s.unit || !unit) && (s.prompt || !prompt.n)
+    return s.recipe && s.version && (s.file || !d->shown) && (s.unit || !unit) &&
+                   (s.prompt || !prompt.n)
                ? HONE_OK
                : hone_fail(err, HONE_ERR_NOMEM, "no memory for samples");
 }

@@ -14,6 +14,14 @@ cat >hone.json <<'JSON'
 JSON
 ok "prepare" "$hone" prepare
 has "prepare names what it wrote" out "data/samples.jsonl"
+has "and counts tokens" out "tokens, "
+ok "a second preparation" "$hone" prepare
+grep -q '"documents_read": 0' data/report.json && echo "ok   reads nothing" || fail "a second preparation reads: $(grep documents_read data/report.json)"
+ok "preview" "$hone" preview --n 2 --file docs/colours.md
+has "shows what is masked" out "]]"
+ok "preview as a page" "$hone" preview --html page.html --n 100
+has "which is whole" page.html "</html>"
+grep -q "<script" page.html && fail "the page has a script"
 has "samples know their source" data/samples.jsonl "colours.md"
 ok "train" "$hone" train
 has "train prints the result" out "loss"
