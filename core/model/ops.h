@@ -40,7 +40,7 @@ const hone_device *ops_device(const ops *o);
 hone_dev *ops_dev(const ops *o);
 hone_queue *ops_queue(const ops *o);
 
-/* What ops_gemm, ops_linear and ops_loss say in `operands` from now on: HONE_F32 (at first) or
+/* What ops_gemm, ops_linear, ops_attention and ops_loss say in `operands` from now on: HONE_F32 (at first) or
  * HONE_BF16, see hone_gemm_args. */
 void ops_round_operands(ops *o, uint32_t dtype);
 

@@ -162,11 +162,17 @@ static void name_case(rig *r, const shape *p, int side_no)
          (int)p->window, list, side_no ? "composed" : "fused");
 }
 
-static void attention_case(rig *r, const shape *p, double size, int64_t gap, bool back, bool slow)
+/* rounds: the device may round probabilities and their gradients to bfloat16 on their way into a
+ * product; q, k, v and d_o are that already. */
+static void attention_case(rig *r, const shape *p, double size, int64_t gap, bool back, bool slow,
+                           bool rounds)
 {
     const int64_t nq = p->n * p->heads * p->d, nk = p->m * p->kv * p->d;
     float *q = normals(r, nq, size), *k = normals(r, nk, size), *v = normals(r, nk, 1);
     float *d_o = normals(r, nq, 1), *grad[N_SIDES][3] = { { 0 } };
+    float *const inputs_of[4] = { q, k, v, d_o };
+    for (int i = 0; i < 4 && rounds; i++)
+        cut_to_bf16(inputs_of[i], i == 1 || i == 2 ? nk : nq);
     double *wq = widened(q, nq), *wk = widened(k, nk), *wv = widened(v, nk);
     double *o = calloc((size_t)nq + 1, 8), *lse = calloc((size_t)(2 * p->heads * p->n) + 1, 8);
     double *terms = calloc((size_t)(p->heads * p->n) + 1, 8);
@@ -180,9 +186,10 @@ static void attention_case(rig *r, const shape *p, double size, int64_t gap, boo
         float *got;
         name_case(r, p, i);
         a = args_for(r, s, p, q, k, v, gap, back || i == 0);
+        ops_round_operands(s->o, rounds && i == FUSED ? HONE_BF16 : HONE_F32);
         (void)good(r, ops_attention(s->o, a, &err), &err);
         got = get(r, s, a.o);
-        near_norm(r, "o", got, o, nq, 5e-6);
+        near_norm(r, "o", got, o, nq, rounds && i == FUSED ? 4e-3 : 5e-6);
         free(got);
         if (a.lse.buf) {
             got = get(r, s, a.lse);
@@ -211,12 +218,15 @@ static void attention_case(rig *r, const shape *p, double size, int64_t gap, boo
             grad[i][1] = get(r, s, a.dk);
             grad[i][2] = get(r, s, a.dv);
         }
+        ops_round_operands(s->o, HONE_F32);
         drop_all(s);
     }
     r->floor = 0.1 * sqrt((double)nq); /* one key takes it all: dq, dk are 0 */
     for (int i = 0; back && i < 3; i++)
         near_pair(r, names[i], grad[FUSED][i], grad[COMPOSED][i], i ? nk : nq,
-                  size > 2 ? 3e-4 : 1e-5); /* exp of large scores magnifies their rounding */
+                  rounds     ? 1e-2
+                  : size > 2 ? 3e-4 /* exp of large scores magnifies their rounding */
+                             : 1e-5);
     if (back && slow) {
         inputs x = { wq, wk, wv, o, d_o, p };
         double *of[3] = { wq, wk, wv };
@@ -360,7 +370,7 @@ static void packed(rig *r)
         pack(&p, len, len, sequences, round % 3 ? 0 : pick(r, 0, 9));
         if (round % 3 == 1)
             p.window = (int32_t)pick(r, 1, 90);
-        attention_case(r, &p, 1, round % 5 ? 0 : 8, true, false);
+        attention_case(r, &p, 1, round % 5 ? 0 : 8, true, false, round % 3 == 1);
     }
     { /* many short sequences, some empty, some sequences unused at the end */
         shape p = { .heads = 4, .kv = 2, .d = 16, .scale = 0.25f };
@@ -368,13 +378,20 @@ static void packed(rig *r)
         for (int64_t s = 0; s < 60; s++)
             len[s] = s < 50 ? pick(r, 0, 5) : 0;
         pack(&p, len, len, 60, 3);
-        attention_case(r, &p, 1, 0, true, false);
+        attention_case(r, &p, 1, 0, true, false, false);
+        attention_case(r, &p, 1, 0, true, false, true);
+    }
+    for (int i = 0; i < 2; i++) { /* wide heads */
+        shape p = { .heads = 1, .kv = 1, .d = 168, .scale = 0.08f };
+        const int64_t len[2] = { 70, 20 };
+        pack(&p, len, len, 2, 0);
+        attention_case(r, &p, 1, 0, true, false, i);
     }
     { /* scores in the hundreds: one key takes it all */
         shape p = { .heads = 2, .kv = 1, .d = 32, .scale = 1 };
         const int64_t len[2] = { 70, 130 };
         pack(&p, len, len, 2, 0);
-        attention_case(r, &p, 8, 0, true, false);
+        attention_case(r, &p, 8, 0, true, false, false);
     }
     for (int round = 0; round < 6; round++) { /* small enough for differences */
         shape p = { 0 };
@@ -385,7 +402,7 @@ static void packed(rig *r)
         p.scale = 0.4f;
         p.window = round % 2 ? 2 : 0;
         pack(&p, len, len, 3, round % 3);
-        attention_case(r, &p, 1, 0, true, true);
+        attention_case(r, &p, 1, 0, true, true, false);
     }
 }
 
@@ -405,7 +422,7 @@ static void with_cache(rig *r)
         if (p.n == p.m)
             continue; /* that would promise equal rows */
         p.window = round % 3 == 2 ? (int32_t)pick(r, 1, 50) : 0;
-        attention_case(r, &p, 1, round % 4 ? 0 : 4, false, false);
+        attention_case(r, &p, 1, round % 4 ? 0 : 4, false, false, round % 3 == 2);
     }
 }
 

@@ -79,6 +79,9 @@ hone_status attention_init(attention *a, hone_queue *q, const hone_attention_arg
         return hone_fail(err, HONE_ERR_ARG, "cpu: attention: scale %g, window %d",
                          (double)args->scale, (int)args->window);
     a->k = q->dev->k;
+    if (a->k->amx && args->operands == HONE_BF16 && !q->dev->exact)
+        a->amx = a->k->amx;
+    a->multiply = a->amx ? a->amx->multiply : a->k->tile->multiply;
     a->n = n, a->m = m, a->heads = heads, a->kv_heads = kv, a->d = d;
     a->wide = (d + TILE_N - 1) / TILE_N * TILE_N;
     a->sequences = args->n_sequences;
@@ -87,6 +90,30 @@ hone_status attention_init(attention *a, hone_queue *q, const hone_attention_arg
     a->cu_q = cu_q.p;
     a->cu_k = cu_k.p;
     return check_sequences(a, err);
+}
+
+typedef struct amx_items {
+    const cpu_amx *amx;
+    void (*body)(void *arg, int64_t item, int thread);
+    void *arg;
+} amx_items;
+
+static void one_with_tiles(void *arg, int64_t item, int thread)
+{
+    const amx_items *x = arg;
+    x->amx->configure();
+    x->body(x->arg, item, thread);
+    x->amx->release();
+}
+
+void attention_each(const hone_dev *dev, const attention *a, int64_t n,
+                    void (*body)(void *arg, int64_t item, int thread), void *arg)
+{
+    amx_items items = { a->amx, body, arg };
+    if (a->amx)
+        cpu_each(dev, n, one_with_tiles, &items);
+    else
+        cpu_each(dev, n, body, arg);
 }
 
 int64_t attention_tiles(const attention *a, int64_t sequence)
@@ -172,7 +199,7 @@ static void forward_tile(const attention *a, const attention_tile *t, forward_ar
         const float *v;
         int64_t v_row;
         keys = hi - j < TILE_K ? hi - j : TILE_K;
-        k->multiply(w->s, TILE_Q, attention_row(&a->kk, t->key + j, t->kv_head, a->d), a->kk.row, 1,
+        a->multiply(w->s, TILE_Q, attention_row(&a->kk, t->key + j, t->kv_head, a->d), a->kk.row, 1,
                     q, TILE_Q, keys, t->lanes, a->d, 0);
         if (j + keys > t->position + 1 || (a->window && j + a->window < t->position + t->n))
             attention_mask(a, t, w->s, j, keys);
@@ -181,7 +208,7 @@ static void forward_tile(const attention *a, const attention_tile *t, forward_ar
             if (w->shrink[i] != 1)
                 a->k->rows->scale(o + i * a->wide, o + i * a->wide, w->shrink[i], a->wide);
         v = attention_pad(a, &a->v, t->key + j, t->kv_head, keys, pack, &v_row);
-        k->multiply(o, a->wide, w->s, 1, TILE_Q, v, v_row, t->n, a->wide, keys, j > lo);
+        a->multiply(o, a->wide, w->s, 1, TILE_Q, v, v_row, t->n, a->wide, keys, j > lo);
     }
     for (int64_t i = 0; i < t->n; i++) {
         a->k->rows->scale(attention_row(&a->o, t->query + i, t->head, a->d), o + i * a->wide,
@@ -266,7 +293,7 @@ hone_status cpu_attention(hone_queue *q, const hone_attention_args *args, hone_e
             *tiles++ = (int32_t)s;
             *tiles++ = (int32_t)t;
         }
-    cpu_each(q->dev, job.n_tiles * a->heads, forward_item, &job);
+    attention_each(q->dev, a, job.n_tiles * a->heads, forward_item, &job);
     forward_outside(a);
     return HONE_OK;
 }

@@ -10,6 +10,8 @@
 
 typedef struct attention {
     const cpu_kernels *k;
+    cpu_tile_multiply *multiply;
+    const cpu_amx *amx; /* multiply is of this table: see attention_each(); or NULL */
     int64_t n, m, heads, kv_heads, d;
     int64_t wide; /* d rounded up to TILE_N                              */
     int64_t sequences;
@@ -33,6 +35,9 @@ typedef struct attention_tile {
 
 hone_status attention_init(attention *a, hone_queue *q, const hone_attention_args *args, bool back,
                            hone_error *err);
+/* body(arg, item, thread) for each of n items, whatever a->multiply needs around it. */
+void attention_each(const hone_dev *dev, const attention *a, int64_t n,
+                    void (*body)(void *arg, int64_t item, int thread), void *arg);
 /* Query tiles of a sequence, and the t-th of them. */
 int64_t attention_tiles(const attention *a, int64_t sequence);
 attention_tile attention_tile_of(const attention *a, int64_t sequence, int64_t head, int64_t t);

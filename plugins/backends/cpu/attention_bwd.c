@@ -89,17 +89,17 @@ static void back_tile(const attention *a, const attention_tile *t, back_area *w,
         const float *key, *value = attention_row(&a->v, t->key + j, t->kv_head, a->d);
         int64_t key_row;
         keys = hi - j < TILE_K ? hi - j : TILE_K;
-        k->multiply(w->p, TILE_Q, attention_row(&a->kk, t->key + j, t->kv_head, a->d), a->kk.row, 1,
+        a->multiply(w->p, TILE_Q, attention_row(&a->kk, t->key + j, t->kv_head, a->d), a->kk.row, 1,
                     qt, TILE_Q, keys, t->lanes, a->d, 0);
-        k->multiply(w->dp, TILE_Q, value, a->v.row, 1, dot, TILE_Q, keys, t->lanes, a->d, 0);
+        a->multiply(w->dp, TILE_Q, value, a->v.row, 1, dot, TILE_Q, keys, t->lanes, a->d, 0);
         if (j + keys > t->position + 1 || (a->window && j + a->window < t->position + t->n))
             attention_mask(a, t, w->p, j, keys);
         k->softmax_back(w->p, w->dp, keys, t->lanes, a->scale, w->largest, w->share, w->delta);
-        k->multiply(dv + j * a->wide, a->wide, w->p, TILE_Q, 1, d_o, d_o_row, keys, a->wide, t->n,
+        a->multiply(dv + j * a->wide, a->wide, w->p, TILE_Q, 1, d_o, d_o_row, keys, a->wide, t->n,
                     1);
-        k->multiply(dk + j * a->wide, a->wide, w->dp, TILE_Q, 1, q, q_row, keys, a->wide, t->n, 1);
+        a->multiply(dk + j * a->wide, a->wide, w->dp, TILE_Q, 1, q, q_row, keys, a->wide, t->n, 1);
         key = attention_pad(a, &a->kk, t->key + j, t->kv_head, keys, pad_k, &key_row);
-        k->multiply(dq, a->wide, w->dp, 1, TILE_Q, key, key_row, t->n, a->wide, keys, j > lo);
+        a->multiply(dq, a->wide, w->dp, 1, TILE_Q, key, key_row, t->n, a->wide, keys, j > lo);
     }
     for (int64_t i = 0; i < t->n; i++)
         memcpy(attention_row(&a->dq, t->query + i, t->head, a->d), dq + i * a->wide,
@@ -187,7 +187,7 @@ hone_status cpu_attention_bwd(hone_queue *q, const hone_attention_args *args, ho
     scratch += a->scratch_each * (uint64_t)q->dev->threads;
     job.part[0] = (float *)(void *)scratch;
     job.part[1] = (float *)(void *)(scratch + parts_bytes);
-    cpu_each(q->dev, a->sequences * a->kv_heads * job.parts, back_item, &job);
+    attention_each(q->dev, a, a->sequences * a->kv_heads * job.parts, back_item, &job);
     first = a->cu_k[0];
     past = a->cu_k[a->sequences];
     if (job.parts > 1) {

@@ -6,6 +6,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <stdbool.h>
+
 #include "amx_ops.h"
 #include "kernels.h"
 #include "vec.h"
@@ -95,6 +97,10 @@ MULTIPLY(i8, AMX_I8, 2, 1) MULTIPLY(i8, AMX_I8, 2, 2)
             _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i));
         memcpy(to + i, &x, sizeof x);
     }
+    for (; i + 16 <= n; i += 16) {
+        const __m256bh x = _mm512_cvtneps_pbh(_mm512_loadu_ps(from + i));
+        memcpy(to + i, &x, sizeof x);
+    }
 #endif
     for (; i < n; i++) { /* to the nearest, ties to even; a NaN stays one */
         uint32_t u;
@@ -181,6 +187,68 @@ static void put_i8(float *restrict y, int64_t y_row, const int32_t *restrict c, 
         }
 }
 
+/* ------------------------------------------------------------------- attention's products */
+
+/* What a block of 64 x 64 sums needs: 16 rows by 32 numbers a tile, DEEP of them inwards. */
+enum { EDGE = 64, STEP = 32, DEEP = 4 };
+
+typedef struct operands {
+    uint8_t l[2][DEEP][2][TILE_BYTES], r[2][DEEP][2][TILE_BYTES]; /* [tile / 2][step][tile % 2] */
+    uint8_t c[4 * TILE_BYTES];
+    uint32_t lanes[TILE_ROWS][EDGE + 16]; /* the pad keeps rows apart in a cache */
+    uint16_t line[2][EDGE];
+} operands;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Lanes of the pair of lines at `at`, n numbers each; lines from `past` on are 0. */
+static void weave(operands *w, uint32_t *to, const float *from, int64_t row, int64_t at,
+                  int64_t past, int64_t n)
+{
+    for (int64_t i = 0; i < 2; i++)
+        if (at + i < past)
+            narrow(w->line[i], from + (at + i) * row, n);
+        else
+            memset(w->line[i], 0, (size_t)n * sizeof *w->line[i]);
+    pair(to, w->line[0], w->line[1], n);
+}
+
+/* a (m, k), m <= EDGE, k <= DEEP * STEP: what is behind k is 0, behind m anything. */
+static void left_tiles(operands *w, const float *a, int64_t row, int64_t col, int64_t m, int64_t k)
+{
+    for (int64_t s = 0; s * STEP < k; s++) {
+        const int64_t n = least(k - s * STEP, STEP);
+        if (col == 1) {
+            for (int64_t i = 0; i < m; i++) {
+                uint8_t *tile = w->l[i / 32][s][i / 16 % 2];
+                uint16_t *to = (uint16_t *)(void *)(tile + i % TILE_ROWS * 64);
+                narrow(to, a + i * row + s * STEP, n);
+                memset(to + n, 0, (size_t)(STEP - n) * sizeof *to);
+            }
+            continue;
+        }
+        for (int64_t p = 0; p < STEP / 2; p++)
+            weave(w, w->lanes[p], a, col, s * STEP + 2 * p, k, m);
+        for (int64_t i = 0; i * TILE_ROWS < m; i++)
+            transpose((uint32_t *)(void *)w->l[i / 2][s][i % 2], w->lanes[0] + i * TILE_ROWS,
+                      EDGE + 16);
+    }
+}
+
+/* b (k, n), n <= EDGE and a multiple of TILE_ROWS. */
+static void right_tiles(operands *w, const float *b, int64_t row, int64_t n, int64_t k)
+{
+    for (int64_t s = 0; s * STEP < k; s++)
+        for (int64_t p = 0; p < STEP / 2; p++) {
+            weave(w, w->lanes[0], b, row, s * STEP + 2 * p, k, n);
+            for (int64_t j = 0; j * TILE_ROWS < n; j++)
+                memcpy(w->r[j / 2][s][j % 2] + p * 64, w->lanes[0] + j * TILE_ROWS, 64);
+        }
+}
+
 #define TABLE(name)                 \
     {                               \
         { name##_1_1, name##_1_2 }, \
@@ -188,6 +256,43 @@ static void put_i8(float *restrict y, int64_t y_row, const int32_t *restrict c, 
             name##_2_1, name##_2_2  \
         }                           \
     }
+
+/* c (rows, cols) [=|+=] the tiles' product */
+static void block(operands *w, float *c, int64_t c_row, int64_t rows, int64_t cols, int64_t steps,
+                  bool add)
+{
+    static cpu_amx_multiply *const table[2][2] = TABLE(bf16);
+    for (int64_t i = 0; i < rows; i += 32)
+        for (int64_t j = 0; j < cols; j += 32) {
+            const uint8_t *r = w->r[j / 32][0][0];
+            table[rows - i > 16][cols - j > 16](w->c, w->l[i / 32][0][0], r, steps, 0, r);
+            for (int64_t t = 0; t < 4; t++) {
+                const int64_t y = i + t / 2 * 16, x = j + t % 2 * 16;
+                if (y < rows && x < cols)
+                    put(c + y * c_row + x, c_row, (const float *)(void *)(w->c + t * TILE_BYTES),
+                        least(rows - y, 16), 16, 1, add);
+            }
+        }
+}
+
+/* cpu_tile's multiply, its operands rounded. */
+static void multiply(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_col,
+                     const float *b, int64_t b_row, int64_t m, int64_t n, int64_t k,
+                     int32_t accumulate)
+{
+    operands w __attribute__((aligned(64)));
+    for (int64_t i = 0; i < m; i += EDGE)
+        for (int64_t s = 0; s < k; s += DEEP * STEP) {
+            const int64_t rows = least(m - i, EDGE), deep = least(k - s, DEEP * STEP);
+            left_tiles(&w, a + i * a_row + s * a_col, a_row, a_col, rows, deep);
+            for (int64_t j = 0; j < n; j += EDGE) {
+                const int64_t cols = least(n - j, EDGE);
+                right_tiles(&w, b + s * b_row + j, b_row, cols, deep);
+                block(&w, c + i * c_row + j, c_row, rows, cols, (deep + STEP - 1) / STEP,
+                      s || accumulate);
+            }
+        }
+}
 
 extern const cpu_amx CPU_ISA_NAME(cpu_amx_);
 const cpu_amx CPU_ISA_NAME(cpu_amx_) = {
@@ -201,4 +306,5 @@ const cpu_amx CPU_ISA_NAME(cpu_amx_) = {
     .transpose = transpose,
     .put = put,
     .put_i8 = put_i8,
+    .multiply = multiply,
 };

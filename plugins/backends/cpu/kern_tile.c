@@ -91,7 +91,8 @@ columns(int wide, float *c, int64_t c_row, const float *a, int64_t a_row, int64_
 }
 
 static void multiply(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_col,
-                     const float *b, int64_t b_row, int64_t m, int64_t n, int64_t k, int accumulate)
+                     const float *b, int64_t b_row, int64_t m, int64_t n, int64_t k,
+                     int32_t accumulate)
 {
     int64_t j = 0;
     for (; j + WIDE * LANES <= n; j += WIDE * LANES)

@@ -81,12 +81,14 @@ typedef struct cpu_rows {
 #define TILE_Q 64
 #define TILE_K 64
 
+/* c (m, n) [=|+=] a (m, k) b (k, n): one of a's strides is 1; rows of b and c dense, n a multiple
+ * of TILE_N, b and c readable and writable that far. */
+typedef void cpu_tile_multiply(float *c, int64_t c_row, const float *a, int64_t a_row,
+                               int64_t a_col, const float *b, int64_t b_row, int64_t m, int64_t n,
+                               int64_t k, int32_t accumulate);
+
 typedef struct cpu_tile {
-    /* c (m, n) [=|+=] a (m, k) b (k, n): any strides of a; rows of b and c dense,
-     * n a multiple of TILE_N, b and c readable and writable that far. */
-    void (*multiply)(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_col,
-                     const float *b, int64_t b_row, int64_t m, int64_t n, int64_t k,
-                     int accumulate);
+    cpu_tile_multiply *multiply;
     /* One step of the online softmax. s (keys, n): scores in, exp(scale s - largest)
      * out. largest, sum, shrink (n): state; what was summed before is to be multiplied
      * by shrink. Rows of s are TILE_Q apart, n is a multiple of TILE_N. */
@@ -184,6 +186,7 @@ typedef struct cpu_amx {
     void (*put_i8)(float *restrict y, int64_t y_row, const int32_t *restrict c, int64_t rows,
                    int64_t cols, const float *row, const float *col, float unit, const float *bias,
                    float beta);
+    cpu_tile_multiply *multiply; /* with operands rounded to bfloat16 */
 } cpu_amx;
 
 typedef struct cpu_kernels {

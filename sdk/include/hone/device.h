@@ -172,6 +172,8 @@ typedef struct hone_attention_args {
     hone_tensor o, lse;              /* forward out, backward in; lse.buf 0: not wanted */
     hone_tensor d_o;                 /* backward in (N, H, D) */
     hone_tensor dq, dk, dv;          /* backward out */
+    uint32_t operands;               /* of its products, as in hone_gemm_args */
+    uint32_t reserved;
 } hone_attention_args;
 
 /* y (N, F) = silu(gate) * up, silu(x) = x * sigmoid(x) (Shazeer 2020)
