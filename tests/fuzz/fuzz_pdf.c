@@ -1,5 +1,5 @@
 /*
- * fuzz_pdf.c - the reader `pdf`.
+ * fuzz_pdf.c - the reader `pdf`: PDF documents.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,0 +1,679 @@
+/*
+ * docx_body.c - the text of a docx: events of its XML as paragraphs, tables and notes.
+ *
+ * Tracked changes are taken as accepted: what was inserted or moved here stays, what was deleted or
+ * moved away does not, and a paragraph whose mark was deleted runs on into the next. Of the
+ * alternatives for one thing only the first is read. What a field was computed from is left out,
+ * what it shows stays.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "docx.h"
+
+#include <stdio.h>
+
+#define MAX_BOXES 16  /* text boxes in text boxes */
+#define MAX_FIELDS 32 /* fields in fields */
+
+typedef struct paragraph {
+    hone_text text;
+    docx_look look;
+    bool marks_deleted; /* the end of the paragraph: it runs on */
+    bool in_properties;
+    uint64_t from; /* its number, or that of the first which ran on into it */
+} paragraph;
+
+typedef struct body {
+    docx_out *o;
+    docx_styles *styles;
+    const docx_notes *notes[2]; /* footnotes, endnotes */
+    docx_counts *counts;
+    paragraph at[MAX_BOXES]; /* the innermost open one is at[depth] */
+    uint32_t depth;
+    uint64_t n_paragraphs;
+    uint32_t fields[MAX_FIELDS]; /* 1: in its code, 0: in its result */
+    uint32_t n_fields;
+    uint32_t n_alternatives; /* AlternateContent elements that are open ... */
+    uint8_t taken[64];       /* ... and whether one of their choices was read */
+    bool in_run_properties, hidden, in_ruby, in_text;
+    uint32_t n_notes[2]; /* so far */
+    hone_text later;     /* footnotes of the paragraph */
+    hone_text last;      /* endnotes, of uint64_t pairs: id, number */
+} body;
+
+typedef struct docx_note {
+    int64_t id;
+    uint64_t at, n;
+} docx_note;
+
+/* ------------------------------------------------------------------ paragraphs */
+
+static paragraph *current(body *b)
+{
+    return &b->at[b->depth];
+}
+
+static void begin_paragraph(body *b)
+{
+    paragraph *p = current(b);
+    p->look = (docx_look){ .outline = -1, .num = -1, .level = -1 };
+    if (!p->marks_deleted) {
+        hone_text_clear(&p->text);
+        p->from = b->n_paragraphs;
+    }
+    p->marks_deleted = false;
+    b->n_paragraphs++;
+}
+
+/* Blanks at the ends carry no meaning; in code, those in front do. */
+static hone_str trimmed(hone_str s, bool code)
+{
+    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t' || s.p[s.n - 1] == '\n'))
+        s.n--;
+    while (s.n && (s.p[0] == '\n' || (!code && (s.p[0] == ' ' || s.p[0] == '\t'))))
+        s.p++, s.n--;
+    return s;
+}
+
+static void flatten(hone_text *t)
+{
+    for (uint64_t i = 0; i < t->n; i++)
+        if (t->p[i] == '\n' || t->p[i] == '\t')
+            t->p[i] = ' ';
+}
+
+static void put_footnotes(body *b, uint64_t from, uint64_t n)
+{
+    hone_str rest = hone_text_str(&b->later);
+    while (rest.n) { /* one a line */
+        const char *nl = memchr(rest.p, '\n', rest.n);
+        const uint64_t len = nl ? (uint64_t)(nl - rest.p) : rest.n;
+        const hone_block note = {
+            .kind = HONE_BLOCK_TEXT, .text = { rest.p, len }, .src_off = from, .src_len = n
+        };
+        docx_put(b->o, note, false);
+        rest.p += len + (nl != NULL);
+        rest.n -= len + (nl != NULL);
+    }
+    hone_text_clear(&b->later);
+}
+
+static void end_paragraph(body *b)
+{
+    paragraph *p = current(b);
+    if (p->marks_deleted)
+        return;
+    hone_block block = { .kind = HONE_BLOCK_TEXT, .src_off = p->from };
+    bool join = false;
+    docx_look_up(b->styles, &p->look);
+    block.src_len = b->n_paragraphs - p->from;
+    if ((p->look.outline >= 0 && p->look.outline < 9) || p->look.role == ROLE_TITLE) {
+        block.kind = HONE_BLOCK_HEADING;
+        block.level = p->look.outline < 0 || p->look.outline > 8 ? 1
+                      : p->look.outline < 6                      ? (uint32_t)p->look.outline + 1
+                                                                 : 6;
+        flatten(&p->text);
+    } else if (p->look.role == ROLE_CODE || p->look.role == ROLE_CONTENTS) {
+        block.kind = p->look.role == ROLE_CODE ? HONE_BLOCK_CODE : HONE_BLOCK_TABLE;
+        join = true;
+    } else if (p->look.num > 0 && trimmed(hone_text_str(&p->text), false).n) {
+        const int64_t number = docx_next_number(b->styles, p->look.num, p->look.level);
+        if (number >= 0) {
+            block.kind = HONE_BLOCK_LIST;
+            block.level = (uint32_t)p->look.level + 1;
+            block.ordinal = (uint64_t)number;
+        }
+    } else if (p->look.role == ROLE_QUOTE) {
+        block.kind = HONE_BLOCK_QUOTE;
+    }
+    block.text = trimmed(hone_text_str(&p->text), block.kind == HONE_BLOCK_CODE);
+    if (b->o->st == HONE_OK)
+        b->o->st = hone_text_status(&p->text, b->o->err);
+    if (join && !block.text.n && b->o->open.kind == HONE_BLOCK_CODE &&
+        block.kind == HONE_BLOCK_CODE && !b->o->table_depth && !b->o->box_depth)
+        hone_text_putc(&b->o->joined, '\n'); /* an empty line of code */
+    docx_put(b->o, block, join);
+    hone_text_clear(&p->text);
+    if (!b->depth) {
+        docx_put_boxes(b->o);
+        put_footnotes(b, block.src_off, block.src_len);
+    }
+}
+
+/* ---------------------------------------------------------------------- notes */
+
+static const docx_note *find_note(const docx_notes *n, int64_t id)
+{
+    const docx_note *list = (const docx_note *)(const void *)n->list.p;
+    for (uint64_t i = 0; i < n->list.n / sizeof *list; i++)
+        if (list[i].id == id)
+            return &list[i];
+    return NULL;
+}
+
+static void roman(uint32_t n, char out[32])
+{
+    static const struct {
+        uint32_t value;
+        const char *letters;
+    } steps[] = { { 100, "c" }, { 90, "xc" }, { 50, "l" }, { 40, "xl" }, { 10, "x" },
+                  { 9, "ix" },  { 5, "v" },   { 4, "iv" }, { 1, "i" } };
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        for (; n >= steps[i].value && used < 28; n -= steps[i].value) {
+            memcpy(out + used, steps[i].letters, strlen(steps[i].letters));
+            used += strlen(steps[i].letters);
+        }
+    out[used] = '\0';
+}
+
+static void number_note(int kind, uint32_t n, char out[40])
+{
+    char letters[32];
+    roman(n, letters);
+    if (kind)
+        (void)snprintf(out, 40, "[%s]", letters);
+    else
+        (void)snprintf(out, 40, "[%u]", n);
+}
+
+/* The mark stays in the text; the note follows the paragraph, or stands at the end. */
+static void refer(body *b, int kind, int64_t id)
+{
+    const docx_note *note = find_note(b->notes[kind], id);
+    char mark[40];
+    if (!note)
+        return;
+    number_note(kind, ++b->n_notes[kind], mark);
+    hone_text_puts(&current(b)->text, mark);
+    if (kind) {
+        const uint64_t pair[2] = {
+            (uint64_t)(note - (const docx_note *)(const void *)b->notes[1]->list.p), b->n_notes[1]
+        };
+        hone_text_add(&b->last, (const char *)pair, sizeof pair);
+        return;
+    }
+    if (b->later.n)
+        hone_text_putc(&b->later, '\n');
+    hone_text_puts(&b->later, mark);
+    hone_text_putc(&b->later, ' ');
+    hone_text_add(&b->later, b->notes[0]->text.p + note->at, note->n);
+}
+
+static void put_endnotes(body *b)
+{
+    const uint64_t *pairs = (const uint64_t *)(const void *)b->last.p;
+    for (uint64_t i = 0; i < b->last.n / sizeof *pairs; i += 2) {
+        const docx_note *list = (const docx_note *)(const void *)b->notes[1]->list.p;
+        const docx_note *note = &list[pairs[i]];
+        char mark[40];
+        number_note(1, (uint32_t)pairs[i + 1], mark);
+        hone_text_clear(&b->later);
+        hone_text_puts(&b->later, mark);
+        hone_text_putc(&b->later, ' ');
+        hone_text_add(&b->later, b->notes[1]->text.p + note->at, note->n);
+        put_footnotes(b, b->n_paragraphs ? b->n_paragraphs - 1 : 0, 1);
+    }
+}
+
+/* --------------------------------------------------------------------- events */
+
+static bool in_field_code(const body *b)
+{
+    for (uint32_t i = 0; i < b->n_fields; i++)
+        if (b->fields[i])
+            return true;
+    return false;
+}
+
+static void field(body *b, const docx_xml *x)
+{
+    const hone_str type = docx_attribute(x, "fldCharType");
+    if (type.n == 5 && memcmp(type.p, "begin", 5) == 0) {
+        if (b->n_fields < MAX_FIELDS)
+            b->fields[b->n_fields++] = 1;
+    } else if (b->n_fields && type.n == 8 && memcmp(type.p, "separate", 8) == 0) {
+        b->fields[b->n_fields - 1] = 0;
+    } else if (b->n_fields && type.n == 3 && memcmp(type.p, "end", 3) == 0) {
+        b->n_fields--;
+    }
+}
+
+/* A character by its number in a font; only those that Unicode knows can be read. */
+static void symbol(body *b, const docx_xml *x)
+{
+    const hone_str s = docx_attribute(x, "char");
+    uint32_t cp = 0;
+    for (uint64_t i = 0; i < s.n && i < 6; i++) {
+        const char c = s.p[i];
+        cp = cp * 16 + (uint32_t)(c >= '0' && c <= '9'   ? c - '0'
+                                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                         : 0);
+    }
+    if (cp == 0xf0b7)
+        cp = 0x2022;
+    if (cp >= 0xa0 && cp < 0xe000)
+        hone_text_put_code(&current(b)->text, cp);
+    else if (cp > 0x20 && cp < 0x7f)
+        hone_text_putc(&current(b)->text, (char)cp);
+    else
+        b->counts->symbols++;
+}
+
+/* Content that stands for itself in a run. */
+static void in_run(body *b, const docx_xml *x, docx_name name)
+{
+    hone_text *t = &current(b)->text;
+    if (b->hidden || in_field_code(b)) {
+        if (name == DOCX_fldChar)
+            field(b, x);
+        return;
+    }
+    switch (name) {
+    case DOCX_tab:
+        hone_text_putc(t, '\t');
+        break;
+    case DOCX_br:
+    case DOCX_cr:
+        hone_text_putc(t, '\n');
+        break;
+    case DOCX_noBreakHyphen:
+        hone_text_putc(t, '-');
+        break;
+    case DOCX_sym:
+        symbol(b, x);
+        break;
+    case DOCX_footnoteReference:
+        refer(b, 0, docx_number(x, "id", INT64_MIN));
+        break;
+    case DOCX_endnoteReference:
+        refer(b, 1, docx_number(x, "id", INT64_MIN));
+        break;
+    case DOCX_fldChar:
+        field(b, x);
+        break;
+    default:
+        break;
+    }
+}
+
+static void in_properties(body *b, const docx_xml *x, docx_name name)
+{
+    docx_look *look = &current(b)->look;
+    const hone_str value = docx_attribute(x, "val");
+    const int64_t number = docx_number(x, "val", -1);
+    switch (name) {
+    case DOCX_pStyle:
+        look->style = value.p ? docx_hash(value) : 0;
+        break;
+    case DOCX_outlineLvl:
+        look->outline = number >= 0 && number <= 9 ? (int32_t)number : -1;
+        break;
+    case DOCX_numId:
+        look->num = number;
+        break;
+    case DOCX_ilvl:
+        look->level = number >= 0 && number <= 8 ? (int32_t)number : -1;
+        break;
+    default:
+        break;
+    }
+}
+
+static bool count_one(uint64_t *n)
+{
+    ++*n;
+    return false;
+}
+
+/* One of several ways to say the same thing: the first choice, or what is there instead. */
+static bool alternative(body *b, docx_name name)
+{
+    uint8_t *taken = &b->taken[b->n_alternatives < 64 ? b->n_alternatives : 63];
+    if (name == DOCX_AlternateContent) {
+        b->n_alternatives++;
+        b->taken[b->n_alternatives < 64 ? b->n_alternatives : 63] = 0;
+        return true;
+    }
+    if (name != DOCX_Choice && name != DOCX_Fallback)
+        return true;
+    if (*taken)
+        return false;
+    *taken = 1;
+    return true;
+}
+
+/* Parts that are passed over whole, some counted. */
+static bool passed_over(body *b, docx_space space, docx_name name)
+{
+    if (space == DOCX_ELSEWHERE) {
+        if (name == DOCX_pic)
+            b->counts->images++;
+        if (name == DOCX_chart)
+            b->counts->charts++;
+        return false;
+    }
+    switch (name) {
+    case DOCX_del:
+    case DOCX_moveFrom:
+        return !current(b)->in_properties;
+    case DOCX_pPrChange:
+    case DOCX_rPrChange:
+    case DOCX_tblPrChange:
+    case DOCX_tcPrChange:
+    case DOCX_trPrChange:
+    case DOCX_sectPrChange:
+    case DOCX_sectPr:
+    case DOCX_sdtPr:
+        return true;
+    case DOCX_altChunk:
+        return !count_one(&b->counts->chunks);
+    case DOCX_commentReference:
+        return !count_one(&b->counts->comments);
+    default:
+        return false;
+    }
+}
+
+static bool body_start(docx_xml *x, docx_space space, docx_name name)
+{
+    body *b = x->ctx;
+    if (space == DOCX_MC)
+        return alternative(b, name);
+    if (passed_over(b, space, name))
+        return false;
+    if (space == DOCX_ELSEWHERE)
+        return true;
+    if (name == DOCX_t)
+        b->in_text = true;
+    if (space == DOCX_M)
+        return true;
+    switch (name) {
+    case DOCX_p:
+        begin_paragraph(b);
+        break;
+    case DOCX_pPr:
+        current(b)->in_properties = true;
+        break;
+    case DOCX_rPr:
+        b->in_run_properties = true;
+        break;
+    case DOCX_r:
+        b->hidden = false;
+        break;
+    case DOCX_vanish:
+        b->hidden = (b->hidden || docx_is_on(x)) && !current(b)->in_properties;
+        break;
+    case DOCX_del: /* in the properties of a paragraph's mark; passed_over() has the others */
+        if (current(b)->in_properties && b->in_run_properties)
+            current(b)->marks_deleted = true;
+        break;
+    case DOCX_object:
+        b->counts->objects++;
+        break;
+    case DOCX_rt:
+        b->in_ruby = true; /* reading aids beside the text */
+        break;
+    case DOCX_txbxContent:
+        if (b->depth + 1 == MAX_BOXES) {
+            x->st = hone_fail(x->err, HONE_ERR_LIMIT, "more than %d text boxes in each other",
+                              MAX_BOXES);
+            return false;
+        }
+        b->depth++;
+        current(b)->marks_deleted = current(b)->in_properties = false;
+        b->o->box_depth += b->o->table_depth == 0;
+        break;
+    case DOCX_tbl:
+        docx_table_start(b->o, b->n_paragraphs);
+        break;
+    case DOCX_tr:
+        docx_row_start(b->o);
+        break;
+    case DOCX_tc:
+        docx_cell_start(b->o);
+        break;
+    case DOCX_gridBefore:
+        docx_cells_before(b->o, docx_number(x, "val", 0));
+        break;
+    case DOCX_gridSpan: {
+        const int64_t span = docx_number(x, "val", 1);
+        b->o->span = span > 1 && span < 64 ? (uint32_t)span : 1;
+        break;
+    }
+    default:
+        if (current(b)->in_properties && !b->in_run_properties)
+            in_properties(b, x, name);
+        else if (!b->in_run_properties)
+            in_run(b, x, name);
+    }
+    x->st = b->o->st;
+    return true;
+}
+
+static void body_end(docx_xml *x, docx_space space, docx_name name)
+{
+    body *b = x->ctx;
+    if (space == DOCX_MC && name == DOCX_AlternateContent && b->n_alternatives) {
+        b->n_alternatives--;
+        return;
+    }
+    if (name == DOCX_t && space != DOCX_ELSEWHERE)
+        b->in_text = false;
+    if (space != DOCX_W)
+        return;
+    switch (name) {
+    case DOCX_p:
+        end_paragraph(b);
+        if (b->o->host->cancelled(b->o->host))
+            b->o->st = hone_fail(b->o->err, HONE_ERR_CANCELLED, "docx: interrupted");
+        break;
+    case DOCX_pPr:
+        current(b)->in_properties = false;
+        break;
+    case DOCX_rPr:
+        b->in_run_properties = false;
+        break;
+    case DOCX_r:
+        b->hidden = false;
+        break;
+    case DOCX_rt:
+        b->in_ruby = false;
+        break;
+    case DOCX_txbxContent:
+        b->o->box_depth -= b->o->box_depth > 0;
+        b->depth -= b->depth > 0;
+        break;
+    case DOCX_tbl:
+        docx_table_end(b->o, b->n_paragraphs);
+        break;
+    case DOCX_tr:
+        docx_row_end(b->o);
+        break;
+    case DOCX_tc:
+        docx_cell_end(b->o);
+        break;
+    default:
+        break;
+    }
+    x->st = b->o->st;
+}
+
+/* Blanks of other kinds are blanks; where a word may break is not written. */
+static void add_text(hone_text *t, const char *p, uint64_t n)
+{
+    uint64_t from = 0;
+    for (uint64_t i = 0; i < n;) {
+        const unsigned char c = (unsigned char)p[i];
+        uint64_t k = 0;
+        if (c == '\n' || c == '\r' || c == '\t')
+            k = 1;
+        else if (c == 0xc2 && i + 1 < n && ((unsigned char)p[i + 1] == 0xa0 || p[i + 1] == '\xad'))
+            k = 2;
+        else if (c == 0xe2 && i + 2 < n && memcmp(p + i, "\xe2\x80\x8b", 3) == 0)
+            k = 3;
+        if (!k) {
+            i++;
+            continue;
+        }
+        hone_text_add(t, p + from, i - from);
+        if (k == 1 || (k == 2 && p[i + 1] == '\xa0'))
+            hone_text_putc(t, ' ');
+        from = i += k;
+    }
+    hone_text_add(t, p + from, n - from);
+}
+
+static void body_text(docx_xml *x, const char *p, uint64_t n)
+{
+    body *b = x->ctx;
+    if (!b->in_text || in_field_code(b))
+        return;
+    if (b->hidden)
+        b->counts->hidden += n;
+    else if (b->in_ruby)
+        b->counts->ruby += n;
+    else
+        add_text(&current(b)->text, p, n);
+}
+
+hone_status docx_body_read(docx_out *o, docx_styles *styles, const docx_notes *footnotes,
+                           const docx_notes *endnotes, docx_counts *counts, hone_str bytes,
+                           const char *part, hone_error *err)
+{
+    const hone_text empty = { .host = o->host, .tag = "docx" };
+    body b = { .o = o,
+               .styles = styles,
+               .notes = { footnotes, endnotes },
+               .counts = counts,
+               .later = empty,
+               .last = empty };
+    docx_xml x = { .host = o->host,
+                   .part = part,
+                   .ctx = &b,
+                   .start = body_start,
+                   .end = body_end,
+                   .text = body_text };
+    for (uint32_t i = 0; i < MAX_BOXES; i++)
+        b.at[i].text = empty;
+    hone_status st = docx_xml_parse(&x, bytes, err);
+    if (st == HONE_OK && current(&b)->marks_deleted) { /* nothing follows that it could run into */
+        current(&b)->marks_deleted = false;
+        end_paragraph(&b);
+    }
+    if (st == HONE_OK) {
+        put_endnotes(&b);
+        docx_flush(o);
+        st = o->st;
+    }
+    if (st == HONE_OK)
+        st = hone_text_status(&b.later, err);
+    if (st == HONE_OK)
+        st = hone_text_status(&b.last, err);
+    for (uint32_t i = 0; i < MAX_BOXES; i++)
+        hone_text_finish(&b.at[i].text);
+    hone_text_finish(&b.later);
+    hone_text_finish(&b.last);
+    return st;
+}
+
+/* -------------------------------------------------------- notes and edges as text */
+
+typedef struct plain {
+    docx_notes *notes; /* NULL: only count */
+    docx_note note;
+    uint64_t count;
+    bool in_text;
+} plain;
+
+static bool plain_start(docx_xml *x, docx_space space, docx_name name)
+{
+    plain *p = x->ctx;
+    if (space == DOCX_MC)
+        return name != DOCX_Fallback;
+    if (space != DOCX_W)
+        return true;
+    if (name == DOCX_del || name == DOCX_moveFrom)
+        return false;
+    if (name == DOCX_footnote || name == DOCX_endnote) {
+        if (docx_attribute(x, "type").p && docx_attribute(x, "type").n != 6) /* "normal" */
+            return false;
+        p->note = (docx_note){ .id = docx_number(x, "id", INT64_MIN),
+                               .at = p->notes ? p->notes->text.n : 0 };
+    }
+    if (p->notes && p->notes->text.n > p->note.at && (name == DOCX_p || name == DOCX_tab))
+        hone_text_putc(&p->notes->text, ' ');
+    if (name == DOCX_t)
+        p->in_text = true;
+    return true;
+}
+
+static void plain_end(docx_xml *x, docx_space space, docx_name name)
+{
+    plain *p = x->ctx;
+    if (space != DOCX_W)
+        return;
+    if (name == DOCX_t)
+        p->in_text = false;
+    if (!p->notes || (name != DOCX_footnote && name != DOCX_endnote))
+        return;
+    hone_text *t = &p->notes->text;
+    while (p->note.at < t->n && t->p[p->note.at] == ' ')
+        p->note.at++;
+    while (t->n > p->note.at && t->p[t->n - 1] == ' ')
+        t->n--;
+    p->note.n = t->n - p->note.at;
+    hone_text_add(&p->notes->list, (const char *)&p->note, sizeof p->note);
+}
+
+static void plain_text(docx_xml *x, const char *s, uint64_t n)
+{
+    plain *p = x->ctx;
+    if (!p->in_text)
+        return;
+    p->count += n;
+    if (p->notes)
+        add_text(&p->notes->text, s, n);
+}
+
+static hone_status read_plain(plain *p, const hone_host *host, hone_str bytes, const char *part,
+                              hone_error *err)
+{
+    docx_xml x = { .host = host,
+                   .part = part,
+                   .ctx = p,
+                   .start = plain_start,
+                   .end = plain_end,
+                   .text = plain_text };
+    return docx_xml_parse(&x, bytes, err);
+}
+
+hone_status docx_notes_read(docx_notes *n, const hone_host *host, hone_str bytes, const char *part,
+                            hone_error *err)
+{
+    const hone_text empty = { .host = host, .tag = "docx" };
+    plain p = { .notes = n };
+    *n = (docx_notes){ empty, empty };
+    if (!bytes.n)
+        return HONE_OK;
+    const hone_status st = read_plain(&p, host, bytes, part, err);
+    if (st == HONE_OK && (n->list.failed || n->text.failed))
+        return hone_fail(err, HONE_ERR_NOMEM, "docx: no memory for the notes");
+    return st;
+}
+
+void docx_notes_finish(docx_notes *n)
+{
+    hone_text_finish(&n->list);
+    hone_text_finish(&n->text);
+}
+
+hone_status docx_count_text(uint64_t *n, const hone_host *host, hone_str bytes, const char *part,
+                            hone_error *err)
+{
+    plain p = { .notes = NULL };
+    const hone_status st = read_plain(&p, host, bytes, part, err);
+    *n += p.count;
+    return st;
+}

@@ -1,0 +1,11 @@
+/*
+ * fuzz_docx.c - the reader `docx`: Word documents.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fuzz_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    return fuzz_reader("a.docx", p, n);
+}
