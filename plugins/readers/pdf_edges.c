@@ -7,7 +7,7 @@
  *     other pages;
  *   - the same words (numbers apart) stand at the same height on other pages, and on one of the next
  *     two or the last two;
- *   - it is set apart, at a height where on most pages one of the above stands;
+ *   - it is the outermost, set apart, at a height where on most pages one of the above stands;
  *   - it is nothing but a number at the page's end.
  * A line further in is looked at only when all outside of it are left out. A watermark is what
  * stands at the same place on at least half of the pages.
@@ -77,11 +77,11 @@ static uint64_t mix(uint64_t h, uint64_t x)
 }
 
 /* Kinds of keys. */
-enum { BY_NUMBER, BY_WORDS, BY_WORDS_ON_PAGE, BY_HEIGHT, BY_HEIGHT_EDGE };
+enum { BY_NUMBER, BY_NUMBER_ON_PAGE, BY_WORDS, BY_WORDS_ON_PAGE, BY_HEIGHT, BY_HEIGHT_EDGE };
 
 static uint64_t key_of(const line *l, uint64_t kind, int64_t bin, int64_t value)
 {
-    return mix(mix(mix(kind * 2 + l->side + 1, (uint64_t)bin + 1000), (uint64_t)value), 77);
+    return mix(mix(mix(99, kind * 2 + l->side), (uint64_t)bin), (uint64_t)value);
 }
 
 static int64_t bin_of(const line *l)
@@ -131,10 +131,16 @@ static int32_t number_of(hone_str s)
     return s.n && s.n <= 9 && v > 0 ? v : -1;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
 {
     uint32_t n_words = 0, n_other = 0;
     int32_t first = -1, last = -1;
+    bool first_roman = false, last_roman = false;
     float first_x = 0, last_x = 0;
     l->words = 7;
     for (uint32_t i = page->chunk; i < page->chunk + page->n_chunks; i++) {
@@ -148,10 +154,12 @@ static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
             bool digit = false;
             if (!n_words || w->box.x0 < first_x) {
                 first = number_of(s);
+                first_roman = is_letter(s.p[0]);
                 first_x = w->box.x0;
             }
             if (!n_words || w->box.x0 > last_x) {
                 last = number_of(s);
+                last_roman = is_letter(s.p[0]);
                 last_x = w->box.x0;
             }
             n_words++;
@@ -166,9 +174,11 @@ static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
             l->words += h;
         }
     }
+    l->lone = n_words && n_words <= 3 && !n_other && (first >= 0 || last >= 0);
+    first = first_roman && !l->lone ? -1 : first;
+    last = last_roman && !l->lone ? -1 : last;
     l->number[0] = first < 0 ? NO_NUMBER : first - (int32_t)l->page;
     l->number[1] = last < 0 || n_words < 2 ? NO_NUMBER : last - (int32_t)l->page;
-    l->lone = n_words && n_words <= 3 && !n_other && (first >= 0 || last >= 0);
 }
 
 /* The outermost lines of a page on one side. */
@@ -205,18 +215,30 @@ static void add_lines(const pdf_doc *d, uint32_t p, uint8_t side, hone_text *lin
     }
 }
 
+/* Is it counted on this page's neighbours as well? */
+static bool near(const counter *c, const line *l, uint64_t kind, uint64_t value)
+{
+    for (int k = -2; k <= 2; k++)
+        if (k && counted(c, l, kind, (int64_t)mix(value, l->page + (uint64_t)k)))
+            return true;
+    return false;
+}
+
 static bool is_edge(const counter *c, const line *l, const pdf_doc *d)
 {
     const uint32_t n_pages = PDF_N(pdf_page, d->pages), few = n_pages <= 4 ? 2 : 3;
     const float height = l->box.y1 - l->box.y0;
-    for (int i = 0; i < 2; i++)
-        if (l->number[i] != NO_NUMBER && counted(c, l, BY_NUMBER, l->number[i]) >= few &&
-            (l->gap > 0.4f * height || l->lone))
-            return true;
-    if (l->gap > 0.25f * height && counted(c, l, BY_WORDS, (int64_t)l->words) >= few)
-        for (int k = -2; k <= 2; k++)
-            if (k && counted(c, l, BY_WORDS_ON_PAGE, (int64_t)mix(l->words, l->page + (uint64_t)k)))
-                return true;
+    for (int i = 0; i < 2; i++) {
+        const uint32_t times =
+            l->number[i] == NO_NUMBER ? 0 : counted(c, l, BY_NUMBER, l->number[i]);
+        if (times >= few && near(c, l, BY_NUMBER_ON_PAGE, (uint64_t)(int64_t)l->number[i]) &&
+            (l->lone || (times * 10 >= n_pages && l->gap > 0.4f * height)))
+            return true; /* numbers of notes may count with the pages for a while */
+    }
+    const uint32_t times = counted(c, l, BY_WORDS, (int64_t)l->words);
+    if (times >= few && (l->gap > 0.6f * height || times * 4 >= n_pages) &&
+        near(c, l, BY_WORDS_ON_PAGE, l->words))
+        return true;
     return l->lone && l->gap > 1.2f * height && l->rank == 0 &&
            (l->side ? l->box.y0 > 0.88f * pdf_page_at(d, l->page)->height
                     : l->box.y1 < 0.1f * pdf_page_at(d, l->page)->height);
@@ -237,7 +259,8 @@ static void leave_out(pdf_doc *d, const line *l)
 
 static uint64_t place_of(const pdf_doc *d, const pdf_chunk *c)
 {
-    uint64_t h = mix((uint64_t)(int64_t)roundf(c->box.x0), (uint64_t)(int64_t)roundf(c->box.y0));
+    uint64_t h =
+        mix(mix(99, (uint64_t)(int64_t)roundf(c->box.x0)), (uint64_t)(int64_t)roundf(c->box.y0));
     for (uint32_t k = c->word; k < c->word + c->n_words; k++) {
         const hone_str s = pdf_word_text(d, pdf_word_at(d, k));
         for (uint64_t b = 0; b < s.n; b++)
@@ -278,8 +301,11 @@ bool pdf_edges(pdf_doc *d)
     for (uint32_t i = 0; i < n && ok; i++) {
         const line *l = PDF_AT(line, lines, i);
         for (int k = 0; k < 2; k++)
-            if (l->number[k] != NO_NUMBER)
+            if (l->number[k] != NO_NUMBER) {
                 count(&c, l, BY_NUMBER, l->number[k]);
+                count(&c, l, BY_NUMBER_ON_PAGE,
+                      (int64_t)mix((uint64_t)(int64_t)l->number[k], l->page));
+            }
         count(&c, l, BY_WORDS, (int64_t)l->words);
         count(&c, l, BY_WORDS_ON_PAGE, (int64_t)mix(l->words, l->page));
     }
@@ -293,8 +319,8 @@ bool pdf_edges(pdf_doc *d)
     for (uint32_t i = 0; i < n && ok; i++) {
         line *l = PDF_AT(line, lines, i);
         const uint32_t edges = counted(&c, l, BY_HEIGHT_EDGE, 0);
-        if (!l->edge && (!l->rank || (l - 1)->edge) && edges >= 4 &&
-            edges * 2 >= counted(&c, l, BY_HEIGHT, 0) && l->gap > 0.4f * (l->box.y1 - l->box.y0))
+        if (!l->edge && !l->rank && edges >= 8 && edges * 10 >= counted(&c, l, BY_HEIGHT, 0) * 7 &&
+            l->gap > 1.2f * (l->box.y1 - l->box.y0))
             l->edge = true;
         if (l->edge)
             leave_out(d, l);

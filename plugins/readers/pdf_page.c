@@ -103,6 +103,7 @@ typedef struct builder {
     uint32_t first_word, first_char; /* of the chunk */
     pdf_word word;
     bool open;                   /* a word is */
+    pdf_box box;                 /* of the last character */
     double x, y, last_x, last_y; /* centres of the chunk's first and last character */
     uint32_t chars;
 } builder;
@@ -196,6 +197,17 @@ static void add_char(builder *b, uint32_t cp, const PopplerRectangle *r, uint32_
     const pdf_box box = { (float)r->x1, (float)r->y1, (float)r->x2, (float)r->y2 };
     const double x = (r->x1 + r->x2) / 2, y = (r->y1 + r->y2) / 2;
     const uint64_t n = put(d, cp, bytes);
+    /* poppler puts two lines of a block on one when they stand beside each other: no blank */
+    if (b->chars && n) {
+        const pdf_box was = b->box;
+        const float em = pdf_style_at(d, style)->size;
+        if (!pdf_same_line(&was, &box) && box.x0 < was.x0 && box.y0 > was.y0 &&
+            fabs(x - b->last_x) > fabs(y - b->last_y))
+            end_chunk(b);
+        else if (box.x0 - was.x1 > 0.22f * em || box.x1 < was.x0 - em)
+            end_word(b);
+    }
+    b->box = box;
     if (!b->chars++) {
         b->x = x;
         b->y = y;
