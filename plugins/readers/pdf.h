@@ -73,6 +73,8 @@ typedef struct pdf_row {
     float left, right;     /* of the column */
     uint8_t level;         /* of a heading; 0: none */
     bool joins;            /* goes on with the heading of the row before */
+    uint16_t run_in;       /* words at its beginning that are a heading of this level ... */
+    uint8_t run_level;     /* ... before text that goes on in the line */
 } pdf_row;
 
 typedef struct pdf_doc {

@@ -167,10 +167,11 @@ static void add_word(builder *b, hone_str s)
     }
 }
 
-/* The words of a row but the first `skip`. */
-static void add_row(builder *b, const pdf_row *r, uint32_t skip)
+/* The words of a row but the first `skip`, and none beyond `end`. */
+static void add_words(builder *b, const pdf_row *r, uint32_t skip, uint32_t end)
 {
     bool first = true;
+    end -= skip;
     for (uint32_t k = 0; k < r->n; k++) {
         const pdf_chunk *c = pdf_cell(b->d, r, k);
         for (uint32_t i = c->word; i < c->word + c->n_words; i++) {
@@ -179,6 +180,8 @@ static void add_row(builder *b, const pdf_row *r, uint32_t skip)
                 skip--;
                 continue;
             }
+            if (!end--)
+                return;
             if (first)
                 join(b, s);
             else
@@ -187,6 +190,11 @@ static void add_row(builder *b, const pdf_row *r, uint32_t skip)
             add_word(b, s);
         }
     }
+}
+
+static void add_row(builder *b, const pdf_row *r, uint32_t skip)
+{
+    add_words(b, r, skip + r->run_in, UINT32_MAX);
 }
 
 /* ----------------------------------------------------------------------- lists */
@@ -390,7 +398,7 @@ static void paragraph(builder *b, uint32_t i)
     const pdf_row *r = pdf_row_at(d, i);
     uint64_t ordinal;
     bool keep, line = false;
-    const uint32_t mark = pdf_list_mark(d, r, &ordinal, &keep);
+    const uint32_t mark = r->run_in ? 0 : pdf_list_mark(d, r, &ordinal, &keep);
     /* "in section|5. The": a number that only happens to begin a line */
     const bool by_chance = mark && ordinal && b->block.kind && ordinal != b->ordinal + 1 &&
                            ordinal != 1 && continues(b, i, &line);
@@ -559,6 +567,14 @@ static uint32_t one(builder *b, uint32_t i, uint32_t end)
     uint32_t n;
     if (r->level)
         return heading(b, i, end);
+    if (r->run_in) {
+        hone_block block = { .kind = HONE_BLOCK_HEADING, .level = r->run_level };
+        close_block(b);
+        add_words(b, r, 0, r->run_in);
+        emit(b, &block, r->page, r->page);
+        paragraph(b, i);
+        return 1;
+    }
     if (is_mono(b->d, r) && !(b->block.kind && continues(b, i, &line) && !line))
         return code(b, i);
     n = pdf_table_rows(b->d, i);

@@ -151,7 +151,6 @@ static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
         for (uint32_t k = c->word; k < c->word + c->n_words; k++) {
             const pdf_word *w = pdf_word_at(d, k);
             const hone_str s = pdf_word_text(d, w);
-            bool digit = false;
             if (!n_words || w->box.x0 < first_x) {
                 first = number_of(s);
                 first_roman = is_letter(s.p[0]);
@@ -165,12 +164,9 @@ static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
             n_words++;
             n_other += number_of(s) < 0 && s.n > 1;
             uint64_t h = 3; /* words are summed: chunks come in any order */
-            for (uint64_t b = 0; b < s.n; b++) {
-                const bool is_digit = s.p[b] >= '0' && s.p[b] <= '9';
-                if (!is_digit || !digit)
-                    h = mix(h, is_digit ? '#' : (unsigned char)s.p[b]);
-                digit = is_digit;
-            }
+            const bool number = number_of(s) >= 0 && !is_letter(s.p[0]);
+            for (uint64_t b = 0; b < s.n && !number; b++)
+                h = mix(h, (unsigned char)s.p[b]);
             l->words += h;
         }
     }

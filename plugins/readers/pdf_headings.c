@@ -141,6 +141,26 @@ static void mark(finder *f, uint32_t i, uint32_t n, uint32_t level)
     }
 }
 
+/* Words in a font of their own at the beginning of row i that say the title: how many. */
+static uint32_t run_in_title(finder *f, uint32_t i)
+{
+    const pdf_row *r = pdf_row_at(f->d, i);
+    const pdf_chunk *c = pdf_cell(f->d, r, 0);
+    const hone_str title = hone_text_str(&f->title);
+    const uint32_t style = pdf_word_at(f->d, c->word)->style;
+    uint32_t n = 0;
+    if (r->level || r->run_in || style == f->d->body)
+        return 0;
+    hone_text_clear(&f->row);
+    for (; n < c->n_words && n < MAX_WORDS && pdf_word_at(f->d, c->word + n)->style == style; n++) {
+        const hone_str s = pdf_word_text(f->d, pdf_word_at(f->d, c->word + n));
+        add_plain(&f->row, s.p, s.n);
+    }
+    return n < c->n_words && f->row.n && !f->row.failed && same_title(hone_text_str(&f->row), title)
+               ? n
+               : 0;
+}
+
 static bool look_on_page(finder *f, uint32_t page, float y, uint32_t level)
 {
     const uint32_t end = f->first_row[page + 1];
@@ -161,9 +181,19 @@ static bool look_on_page(finder *f, uint32_t page, float y, uint32_t level)
             best_n = n;
         }
     }
-    if (best != PDF_NONE)
+    if (best != PDF_NONE) {
         mark(f, best, best_n, level);
-    return best != PDF_NONE;
+        return true;
+    }
+    for (uint32_t i = f->first_row[page]; i < end; i++) {
+        const uint32_t n = run_in_title(f, i);
+        if (!n)
+            continue;
+        pdf_row_at(f->d, i)->run_in = (uint16_t)n;
+        pdf_row_at(f->d, i)->run_level = (uint8_t)level;
+        return true;
+    }
+    return false;
 }
 
 static void look_for(finder *f, PopplerAction *action, uint32_t level)
