@@ -25,6 +25,7 @@ typedef struct cpu_config {
     int64_t kernels;   /* index into CPU_ISA_CHOICES */
     int64_t products;  /* index into CPU_PRODUCT_CHOICES */
     bool exact;
+    bool pin;          /* keep threads on their cores */
 } cpu_config;
 
 /* Who makes float32 products. */
@@ -47,6 +48,7 @@ struct hone_dev {
     const hone_host *host; /* borrowed */
     const cpu_kernels *k;  /* static   */
     int threads;
+    bool pin;                    /* threads stay on their cores */
     int64_t products;            /* CPU_PRODUCTS_* */
     bool exact;                  /* no operand is rounded */
     uint64_t limit, used;        /* bytes of buffers */
@@ -94,7 +96,6 @@ void cpu_parallel(const hone_dev *dev, int64_t n, int64_t grain,
 /* One call per item, items handed out in order to whoever is free. */
 void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t item, int thread),
               void *arg);
-int cpu_threads_allowed(void);
 
 /* -------------------------------------------------------------------- view.c */
 

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cores.h"
 #include "ew.h"
 
 #define HUGE (UINT64_C(2) << 20)
@@ -64,7 +65,7 @@ static hone_status device_info(const hone_host *host, uint32_t ordinal, hone_dev
         fclose(f);
     full.mem_total = pages(_SC_PHYS_PAGES);
     full.mem_free = pages(_SC_AVPHYS_PAGES);
-    full.threads = (uint32_t)cpu_threads_allowed();
+    full.threads = (uint32_t)cores_allowed();
     full.flags = HONE_DEV_UNIFIED;
     full.struct_size = info->struct_size;
     memcpy(info, &full, n);
@@ -118,7 +119,8 @@ static hone_status device_open(const hone_host *host, uint32_t ordinal, const vo
     dev->k = k;
     dev->products = c->products;
     dev->exact = c->exact;
-    dev->threads = c->threads ? (int)c->threads : cpu_threads_allowed();
+    dev->threads = c->threads ? (int)c->threads : cores_allowed();
+    dev->pin = c->pin;
     dev->limit = c->memory_mb ? (uint64_t)c->memory_mb << 20 : pages(_SC_PHYS_PAGES);
     pthread_mutex_init(&dev->lock, NULL);
     *out = dev;

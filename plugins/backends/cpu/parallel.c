@@ -13,8 +13,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
+#include "cores.h"
 #include "cpu.h"
 
 extern void GOMP_parallel(void (*body)(void *arg), void *arg, unsigned threads, unsigned flags);
@@ -46,6 +46,38 @@ static void make_team(int threads)
     made = threads;
 }
 
+/* ---------------------------------------------------------------------- places */
+
+typedef struct places {
+    int core[CORES_MAX];
+    int n;
+} places;
+
+/* Thread i to core i of the mask. The first one is the caller's, and stays as it is: what it
+ * starts later, readers and writers of files, would inherit its place. */
+static void take_place(void *arg)
+{
+    const places *p = arg;
+    const int i = omp_get_thread_num();
+    cpu_set_t set[CORES_MAX / CPU_SETSIZE];
+    if (i == 0 || i >= p->n)
+        return;
+    CPU_ZERO_S(sizeof set, set);
+    CPU_SET_S((size_t)p->core[i], sizeof set, set);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof set, set); /* at worst it moves about */
+}
+
+static void pin_team(int threads)
+{
+    static __thread int pinned; /* threads of the team this thread leads */
+    places p;
+    if (pinned >= threads)
+        return;
+    p.n = cores_in_mask(p.core, CORES_MAX);
+    GOMP_parallel(take_place, &p, (unsigned)threads, 0);
+    pinned = threads;
+}
+
 void cpu_parallel_setup(int threads)
 {
     make_team(threads);
@@ -75,6 +107,8 @@ void cpu_team(const hone_dev *dev, int threads, void (*body)(void *arg), void *a
         return;
     }
     make_team(dev->threads);
+    if (dev->pin)
+        pin_team(dev->threads);
     GOMP_parallel(body, arg, (unsigned)threads, 0);
 }
 
@@ -119,22 +153,4 @@ void cpu_each(const hone_dev *dev, int64_t n, void (*body)(void *arg, int64_t it
             body(arg, i, 0);
     else
         cpu_team(dev, (int)(n < dev->threads ? n : dev->threads), each_run, &job);
-}
-
-/* Cores of the affinity mask, cut by the quota of the control group (v2). */
-int cpu_threads_allowed(void)
-{
-    cpu_set_t set;
-    long long quota = 0, period = 0;
-    int n = 1;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (!sched_getaffinity(0, sizeof set, &set))
-        n = CPU_COUNT(&set);
-    if (f && fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
-        const long long whole = quota / period;
-        n = whole < 1 ? 1 : whole < n ? (int)whole : n;
-    }
-    if (f)
-        fclose(f);
-    return n < 1 ? 1 : n;
 }

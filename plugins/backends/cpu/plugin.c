@@ -16,6 +16,10 @@ static const hone_option options[] = {
                   "who makes float32 matrix products; auto: whoever was measured to be faster"),
     HONE_ROW_BOOL(cpu_config, exact, "false",
                   "round no operand of a product to bfloat16, as AMX wants them; slower there"),
+    HONE_ROW_BOOL(
+        cpu_config, pin, "false",
+        "keep each thread on one of the allowed cores; where something else runs on these "
+        "cores, another hone included, both wait for it"),
     HONE_OPTIONS_END,
 };
 
