@@ -36,7 +36,57 @@ static void check_float(rig *r, const char *name, hone_tensor t, const float *wa
     free(got);
 }
 
-static void one_case(rig *r, int64_t n, uint8_t shift, uint8_t bits)
+/* Codes in bytes, and what a table has at their places. */
+static void look_up(rig *r, hone_tensor codes, const hone_ew_program *like, const float *want,
+                    int64_t n)
+{
+    const uint16_t base = 3;
+    const hone_ew_insn insns[] = { HONE_EW0I(LOAD, 0, 0),
+                                   { .op = HONE_EW_LUT, .dst = 1, .a = 0, .idx = base },
+                                   HONE_EW_ST(1, 1) };
+    hone_ew_program program = *like;
+    side *s = &r->side[FUSED];
+    hone_tensor bufs[2] = { codes, put(r, s, 1, &n, 0, NULL) };
+    float *values = calloc((size_t)n + 1, sizeof *values);
+    hone_kernel kernel = 0;
+    hone_error err = { 0 };
+    program.n_insns = 3;
+    program.n_regs = program.n_bufs = 2;
+    program.insns = insns;
+    for (int64_t i = 0; i < n; i++)
+        values[i] = like->lut[base + (int)want[i]];
+    if (good(r, r->device->ew_compile(ops_dev(s->o), &program, &kernel, &err), &err)) {
+        (void)good(r,
+                   ops_elementwise(
+                       s->o,
+                       (hone_ew_args){
+                           .n_bufs = 2, .kernel = kernel, .bufs = bufs, .shape = { n, 1, 1, 1 } },
+                       &err),
+                   &err);
+        check_float(r, "looked up", bufs[1], values, n);
+    }
+    r->device->ew_free(ops_dev(s->o), kernel);
+    free(values);
+}
+
+static void check_codes(rig *r, hone_tensor t, const float *want, int64_t n, bool bytes)
+{
+    uint8_t *got;
+    if (!bytes) {
+        check_float(r, "codes", t, want, n);
+        return;
+    }
+    got = get_raw(r, &r->side[FUSED], t);
+    for (int64_t i = 0; i < n; i++)
+        if ((float)got[i] != want[i]) {
+            fail(r, "codes: element %lld of %lld is %d, expected %g", (long long)i, (long long)n,
+                 (int)got[i], (double)want[i]);
+            break;
+        }
+    free(got);
+}
+
+static void one_case(rig *r, int64_t n, uint8_t shift, uint8_t bits, bool bytes)
 {
     static float x[MAX_N], scales[MAX_N], codes[MAX_N], firsts[MAX_N], product[MAX_N];
     const int base = 3, entries = 1 << bits;
@@ -64,7 +114,8 @@ static void one_case(rig *r, int64_t n, uint8_t shift, uint8_t bits)
     hone_tensor bufs[N_BUFS];
     hone_kernel kernel = 0;
     hone_error err = { 0 };
-    what(r, "blocks of %lld, a table of %d, %lld elements", (long long)size, entries, (long long)n);
+    what(r, "blocks of %lld, a table of %d, %lld elements%s", (long long)size, entries,
+         (long long)n, bytes ? ", codes in bytes" : "");
     for (int i = 0; i < base + entries; i++) /* many sizes; some twice */
         table[i] = i % 7 == 6
                        ? table[i - 1]
@@ -96,7 +147,7 @@ static void one_case(rig *r, int64_t n, uint8_t shift, uint8_t bits)
         scales[b] = pick(r, 0, 2) ? 1 : (float)ldexp(1, (int)pick(r, -3, 3));
     bufs[X] = put(r, s, 1, &n, 0, x);
     bufs[SCALES] = put(r, s, 1, &blocks, 0, scales);
-    bufs[CODES] = put(r, s, 1, &n, 0, NULL);
+    bufs[CODES] = bytes ? put_raw(r, s, HONE_U8, 1, &n, NULL) : put(r, s, 1, &n, 0, NULL);
     bufs[FIRSTS] = put(r, s, 1, &blocks, 0, NULL);
     for (int64_t i = 0; i < n; i++) {
         product[i] = x[i] * scales[i / size];
@@ -118,7 +169,9 @@ static void one_case(rig *r, int64_t n, uint8_t shift, uint8_t bits)
                                                    .shape = { n, 1, 1, 1 } },
                                    &err),
                    &err);
-        check_float(r, "codes", bufs[CODES], codes, n);
+        check_codes(r, bufs[CODES], codes, n, bytes);
+        if (bytes)
+            look_up(r, bufs[CODES], &program, codes, n);
         check_float(r, "largest of blocks", bufs[SCALES], scales, blocks);
         check_float(r, "first of blocks", bufs[FIRSTS], firsts, blocks);
     }
@@ -182,7 +235,9 @@ void check_blocks(rig *r)
     static const int64_t sizes[] = { 1, 5, 255, 256, 257, 1000, MAX_N };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (uint8_t shift = 0; shift <= 8; shift++)
-            one_case(r, sizes[i], shift, (uint8_t)pick(r, 1, 8));
-    one_case(r, 4096, 8, 8);
+            one_case(r, sizes[i], shift, (uint8_t)pick(r, 1, 8), pick(r, 0, 1));
+    one_case(r, 4096, 8, 8, false);
+    for (uint8_t bits = 1; bits <= 8; bits++)
+        one_case(r, 1000, 8, bits, true);
     refusals(r);
 }

@@ -1,6 +1,6 @@
 /*
- * ew.c - elementwise programs: compile, and run in blocks of EW_BLOCK elements. Plain
- * arithmetic on dense float32 has machine code of its own (jit.c); the rest goes as follows.
+ * ew.c - elementwise programs, run in blocks of EW_BLOCK elements. Plain arithmetic on dense
+ * float32 has machine code of its own (jit.c); the rest goes as follows.
  *
  * A block goes through the program one instruction at a time, each a vector loop
  * over 256 floats, so that the registers of a program stay in L1. Registers share
@@ -10,91 +10,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <math.h>
-
 #include "ew.h"
-
-/* ------------------------------------------------------------------ compile */
-
-/* See hone/ew.h on NEAREST. */
-static void prepare_nearest(cpu_nearest *t, const float *lut, uint32_t n)
-{
-    uint32_t high[256], at = 0; /* of each place: the high half of its bits, in order */
-    memset(t, 0, sizeof *t);
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        const double place = ((double)lut[i] + (double)lut[i + 1]) / 2;
-        uint32_t bits;
-        t->above[i] = (float)place;
-        if ((double)t->above[i] > place)
-            t->above[i] = nextafterf(t->above[i], -INFINITY);
-        memcpy(&bits, &t->above[i], sizeof bits);
-        high[i] = (bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u)) >> 16;
-    }
-    t->above[n - 1] = INFINITY;
-    for (uint32_t h = 0; h < 1u << 16; h++) {
-        uint32_t here = at;
-        t->start[h] = (uint8_t)at;
-        while (here + 1 < n && high[here] == h)
-            here++;
-        t->steps = here - at > t->steps ? here - at : t->steps;
-        at = here;
-    }
-}
-
-hone_status cpu_ew_compile(hone_dev *dev, const hone_ew_program *program, hone_kernel *kernel,
-                           hone_error *err)
-{
-    uint64_t insns, lut, searches = 0;
-    cpu_nearest *nearest;
-    ew_code *code;
-    hone_status st = hone_ew_check(program, err);
-    if (st)
-        return st;
-    insns = sizeof(hone_ew_insn) * program->n_insns;
-    lut = sizeof(float) * program->n_lut;
-    for (uint32_t i = 0; i < program->n_insns; i++)
-        searches += program->insns[i].op == HONE_EW_NEAREST;
-    code = dev->host->alloc(dev->host, sizeof *code + insns + lut + searches * sizeof *nearest,
-                            CPU_ALIGN, "cpu programs");
-    if (!code)
-        return hone_fail(err, HONE_ERR_NOMEM, "cpu: no memory for a program");
-    memset(code, 0, sizeof *code);
-    code->program = *program;
-    code->program.name = NULL; /* borrowed, gone later */
-    code->program.insns = memcpy(code + 1, program->insns, insns);
-    code->program.lut = NULL;
-    if (lut)
-        code->program.lut = memcpy((uint8_t *)(code + 1) + insns, program->lut, lut);
-    nearest = (cpu_nearest *)(void *)((uint8_t *)(code + 1) + insns + lut);
-    code->nearest = nearest;
-    for (uint32_t i = 0; i < program->n_insns; i++)
-        if (program->insns[i].op == HONE_EW_NEAREST) {
-            const hone_ew_insn *s = &program->insns[i];
-            code->nearest_of[i] = code->n_nearest;
-            prepare_nearest(&nearest[code->n_nearest++], program->lut + s->idx, 1u << s->aux);
-        }
-    if (dev->k->vex)
-        code->jit = cpu_jit_make(dev->host, &code->program);
-    st = cpu_slot_add(dev, code, sizeof *code, CPU_PROGRAM, kernel, err);
-    if (st)
-        ew_code_free(dev->host, code);
-    return st;
-}
-
-void ew_code_free(const hone_host *host, ew_code *code)
-{
-    if (code)
-        cpu_jit_free(host, code->jit);
-    host->free(host, code);
-}
-
-void cpu_ew_free(hone_dev *dev, hone_kernel kernel)
-{
-    uint64_t bytes;
-    uint32_t kind;
-    if (kernel)
-        ew_code_free(dev->host, cpu_slot_take(dev, kernel, &bytes, &kind));
-}
 
 /* ------------------------------------------------------------------ prepare */
 
@@ -160,6 +76,22 @@ static void find_in_place(ew_run *run, const uint32_t last_use[HONE_EW_MAX_REGS]
             if (hone_ew_stores(&p->insns[j]) && d->p < w->p + w->bytes && w->p < d->p + d->bytes)
                 run->in_place[i] = false;
         }
+    }
+}
+
+/* A load of bytes whose only reader is the look-up behind it, a nearest code that is only
+ * stored as a byte. */
+static void find_bytes(ew_run *run, const uint32_t last_use[HONE_EW_MAX_REGS])
+{
+    const hone_ew_program *p = &run->code->program;
+    for (uint32_t i = 1; i < p->n_insns; i++) {
+        const hone_ew_insn *s = &p->insns[i], *before = s - 1;
+        const bool in = before->op == HONE_EW_LOAD && s->op == HONE_EW_LUT;
+        const bool out = before->op == HONE_EW_NEAREST && s->op == HONE_EW_STORE;
+        const ew_walk *w = &run->buf[(in ? before : s)->idx % HONE_EW_MAX_BUFS];
+        if ((in || out) && s->a == before->dst && last_use[s->a] == i && !run->uniform[i] &&
+            w->linear && w->dtype == HONE_U8 && (out || s->idx + 256u <= p->n_lut))
+            run->bytes[i - 1] = run->bytes[i] = true;
     }
 }
 
@@ -242,8 +174,10 @@ hone_status ew_run_init(ew_run *run, const hone_dev *dev, const hone_ew_args *ar
     st = check_buffers(run, dev, args, what, err);
     if (st || !run->count)
         return st;
+    run->pieces = keep < 0 || !(run->code->hidden >> keep & 1);
     assign(run, keep, last_use);
     find_in_place(run, last_use);
+    find_bytes(run, last_use);
     return HONE_OK;
 }
 
@@ -300,6 +234,20 @@ static void store_scales(const ew_run *run, const ew_walk *w, const float *a, ui
         run->k->store[w->dtype](w->p + (uint64_t)((first + i) >> shift) * w->size, a + i, 1);
 }
 
+/* One of a pair; the other does nothing. */
+static void one_bytes(const ew_run *run, ew_state *state, uint32_t i, int64_t first)
+{
+    const hone_ew_insn *s = &run->code->program.insns[i];
+    if (s->op == HONE_EW_LUT) {
+        float *d = state->slot[run->slot[i]];
+        run->k->look_up_bytes(d, run->buf[s[-1].idx].p + first, run->code->program.lut + s->idx);
+        state->value[s->dst] = d;
+    } else if (s->op == HONE_EW_NEAREST) {
+        run->k->nearest_bytes(run->buf[s[1].idx].p + first, state->value[s->a],
+                              &run->code->nearest[run->code->nearest_of[i]]);
+    }
+}
+
 static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, int64_t n)
 {
     const hone_ew_program *p = &run->code->program;
@@ -307,6 +255,10 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
     const ew_walk *w = &run->buf[s->idx % HONE_EW_MAX_BUFS];
     float *d = state->slot[run->slot[i]];
     const float *const *value = state->value;
+    if (run->bytes[i] && n == EW_BLOCK) {
+        one_bytes(run, state, i, first);
+        return;
+    }
     if (s->op == HONE_EW_STORE) {
         ew_walk_store(w, run->k, value[s->a], first, n);
         return;
@@ -363,17 +315,29 @@ static void one(const ew_run *run, ew_state *state, uint32_t i, int64_t first, i
 void ew_run_start(const ew_run *run, ew_state *state)
 {
     /* A short block leaves the rest of a slot as it was; it has to be numbers. */
+    float constants[HONE_EW_MAX_REGS] = { 0 };
     memset(state->slot, 0, run->n_slots * sizeof state->slot[0]);
     for (uint32_t i = 0; i < run->code->program.n_insns; i++)
-        if (run->uniform[i])
+        if (run->uniform[i]) {
             one(run, state, i, 0, EW_BLOCK);
+            constants[run->code->program.insns[i].dst] =
+                state->value[run->code->program.insns[i].dst][0];
+        }
+    if (run->code->jit || run->code->n_pieces)
+        cpu_jit_constants_set(&state->constants, constants);
 }
 
 void ew_run_block(const ew_run *run, ew_state *state, int64_t first, int64_t n)
 {
-    for (uint32_t i = 0; i < run->code->program.n_insns; i++)
-        if (!run->uniform[i])
+    const ew_code *code = run->code;
+    for (uint32_t i = 0; i < code->program.n_insns; i++)
+        if (run->pieces && code->piece_at[i]) {
+            const ew_piece *piece = &code->piece[code->piece_at[i] - 1];
+            ew_piece_run(run, state, piece);
+            i = piece->end - 1u;
+        } else if (!run->uniform[i]) {
             one(run, state, i, first, n);
+        }
 }
 
 static void run_blocks(void *arg, int64_t lo, int64_t hi, int thread)
@@ -408,16 +372,13 @@ static void run_code(void *arg, int64_t lo, int64_t hi, int thread)
     const int64_t first = lo * EW_BLOCK,
                   end = hi * EW_BLOCK < run->count ? hi * EW_BLOCK : run->count;
     const int64_t whole = (end - first) / JIT_STEP * JIT_STEP;
-    float *bufs[HONE_EW_MAX_BUFS], constants[HONE_EW_MAX_REGS] = { 0 };
+    const void *bufs[HONE_EW_MAX_BUFS];
     ew_state state;
     (void)thread;
     ew_run_start(run, &state);
-    for (uint32_t i = 0; i < p->n_insns; i++)
-        if (run->uniform[i])
-            constants[p->insns[i].dst] = state.value[p->insns[i].dst][0];
     for (uint32_t k = 0; k < p->n_bufs; k++)
-        bufs[k] = run->buf[k].p ? (float *)(void *)run->buf[k].p + first : NULL;
-    cpu_jit_run(run->code->jit, bufs, constants, whole);
+        bufs[k] = run->buf[k].p ? run->buf[k].p + (uint64_t)first * sizeof(float) : NULL;
+    cpu_jit_run(run->code->jit, bufs, &state.constants, whole);
     if (first + whole < end)
         ew_run_block(run, &state, first + whole, end - first - whole);
 }

@@ -26,12 +26,18 @@ enum { TEMP = 15, TEMP2 = 14, N_VALUES = 14 }; /* ymm14, ymm15: within one instr
 enum { MAX_CODE = 16384, VECTOR = 32 };        /* bytes */
 enum { NO_PLACE = 0xff };
 
-/* Where buffers' pointers are kept: rax, r8..r11; rdi last, which they are read from. */
-static const uint8_t pointers[] = { 0, 8, 9, 10, 11, 7 };
-enum { N_POINTERS = sizeof pointers };
+/* Where buffers' pointers are kept: rax, r8..r11, those that belong to the caller; rdi last,
+ * which they are read from. */
+static const uint8_t pointers[JIT_BUFS] = { 0, 8, 9, 10, 11, 3, 12, 14, 15, 7 };
+enum { RDI = 7 };
+
+static bool of_caller(unsigned reg)
+{
+    return reg == 3 || reg >= 12;
+}
 
 /* Constants every program has, behind its own. */
-enum { C_SIGN = HONE_EW_MAX_REGS, C_MAGNITUDE, C_ONE, C_ZERO, N_CONSTANTS };
+enum { C_SIGN = HONE_EW_MAX_REGS, C_MAGNITUDE, C_ONE, C_ZERO };
 
 struct cpu_jit {
     void *code; /* owned: mapped */
@@ -197,7 +203,7 @@ static void arithmetic(writer *w, const hone_ew_insn *s, unsigned d)
     }
 }
 
-static bool is_arithmetic(uint32_t op)
+bool cpu_jit_takes(uint32_t op)
 {
     switch (op) {
     case HONE_EW_FMA:
@@ -237,13 +243,13 @@ static bool survey(writer *w)
         const hone_ew_insn *s = &p->insns[i];
         const int n = reads(s, r);
         if (s->op == HONE_EW_LOAD || s->op == HONE_EW_STORE) {
-            if (w->pointer[s->idx] == NO_PLACE && n_pointers == N_POINTERS)
+            if (w->pointer[s->idx] == NO_PLACE && n_pointers == JIT_BUFS)
                 return false;
             if (w->pointer[s->idx] == NO_PLACE)
                 w->pointer[s->idx] = pointers[n_pointers++];
         } else if (s->op == HONE_EW_CONST || s->op == HONE_EW_PARAM) {
             w->uniform[s->dst] = true;
-        } else if (is_arithmetic(s->op)) {
+        } else if (cpu_jit_takes(s->op)) {
             bool same = true;
             for (int k = 0; k < n; k++)
                 same = same && w->uniform[r[k]];
@@ -296,24 +302,28 @@ static void body(writer *w)
     }
 }
 
+/* push (0x50) or pop (0x58) of a register that belongs to the caller */
+static void push(writer *w, unsigned reg, unsigned opcode)
+{
+    if (reg == NO_PLACE || !of_caller(reg))
+        return;
+    if (reg >= 8)
+        byte(w, 0x41);
+    byte(w, opcode | (reg & 7u));
+}
+
 static void write_code(writer *w)
 {
-    uint32_t k;
     size_t top;
-    for (k = 0; k < HONE_EW_MAX_BUFS; k++) { /* mov pointer, [rdi + 8 k]; rdi comes last */
-        const unsigned reg = w->pointer[k];
-        if (reg == NO_PLACE || reg == 7)
-            continue;
-        byte(w, 0x48u | (reg >= 8 ? 4u : 0));
-        byte(w, 0x8b);
-        byte(w, 0x40u | (reg & 7u) << 3 | 7u);
-        byte(w, 8 * k);
-    }
-    for (k = 0; k < HONE_EW_MAX_BUFS; k++)
-        if (w->pointer[k] == 7) {
-            byte(w, 0x48);
+    for (int last = 0; last < 2; last++)
+        for (unsigned k = 0; k < HONE_EW_MAX_BUFS; k++) {
+            const unsigned reg = w->pointer[k];
+            if (reg == NO_PLACE || (reg == RDI) != last)
+                continue;
+            push(w, reg, 0x50);
+            byte(w, 0x48u | (reg >= 8 ? 4u : 0)); /* mov pointer, [rdi + 8 k] */
             byte(w, 0x8b);
-            byte(w, 0x7f);
+            byte(w, 0x40u | (reg & 7u) << 3 | 7u);
             byte(w, 8 * k);
         }
     byte(w, 0x31), byte(w, 0xc9); /* xor ecx, ecx */
@@ -324,7 +334,9 @@ static void write_code(writer *w)
     byte(w, 0x0f), byte(w, 0x82);                                 /* jb top */
     word(w, (uint32_t)(top - (w->n + 4)));
     byte(w, 0xc5), byte(w, 0xf8), byte(w, 0x77); /* vzeroupper */
-    byte(w, 0xc3);                               /* ret */
+    for (unsigned k = HONE_EW_MAX_BUFS; k-- > 0;)
+        push(w, w->pointer[k], 0x58);
+    byte(w, 0xc3); /* ret */
 }
 
 cpu_jit *cpu_jit_make(const hone_host *host, const hone_ew_program *program)
@@ -358,23 +370,24 @@ void cpu_jit_free(const hone_host *host, cpu_jit *j)
     host->free(host, j);
 }
 
-void cpu_jit_run(const cpu_jit *j, float *const *bufs, const float *constants, int64_t n)
+void cpu_jit_constants_set(cpu_jit_constants *c, const float *values)
 {
-    typedef void loop(float *const *bufs, const float *constants, int64_t bytes);
-    static const uint32_t own[N_CONSTANTS - HONE_EW_MAX_REGS] = { 0x80000000u, 0x7fffffffu,
-                                                                  0x3f800000u, 0 };
-    float table[N_CONSTANTS][VECTOR / sizeof(float)] __attribute__((aligned(VECTOR)));
+    static const uint32_t own[] = { 0x80000000u, 0x7fffffffu, 0x3f800000u, 0 };
+    for (int k = 0; k < HONE_EW_MAX_REGS; k++)
+        for (int i = 0; i < JIT_STEP; i++)
+            c->of[k][i] = values[k];
+    for (int k = C_SIGN; k <= C_ZERO; k++)
+        for (int i = 0; i < JIT_STEP; i++)
+            memcpy(&c->of[k][i], &own[k - C_SIGN], sizeof(float));
+}
+
+void cpu_jit_run(const cpu_jit *j, const void *const *bufs, const cpu_jit_constants *c, int64_t n)
+{
+    typedef void loop(const void *const *bufs, const float *constants, int64_t bytes);
     loop *run;
-    for (int k = 0; k < N_CONSTANTS; k++)
-        for (size_t i = 0; i < VECTOR / sizeof(float); i++) {
-            if (k < HONE_EW_MAX_REGS)
-                table[k][i] = constants[k];
-            else
-                memcpy(&table[k][i], &own[k - HONE_EW_MAX_REGS], sizeof(float));
-        }
     memcpy(&run, &j->code, sizeof run); /* a function's address, by way of its bytes */
     if (n)
-        run(bufs, table[0], n * (int64_t)sizeof(float));
+        run(bufs, c->of[0], n * (int64_t)sizeof(float));
 }
 
 #else
@@ -390,9 +403,20 @@ void cpu_jit_free(const hone_host *host, cpu_jit *j)
     (void)host, (void)j;
 }
 
-void cpu_jit_run(const cpu_jit *j, float *const *bufs, const float *constants, int64_t n)
+bool cpu_jit_takes(uint32_t op)
 {
-    (void)j, (void)bufs, (void)constants, (void)n;
+    (void)op;
+    return false;
+}
+
+void cpu_jit_constants_set(cpu_jit_constants *c, const float *values)
+{
+    (void)c, (void)values;
+}
+
+void cpu_jit_run(const cpu_jit *j, const void *const *bufs, const cpu_jit_constants *c, int64_t n)
+{
+    (void)j, (void)bufs, (void)c, (void)n;
 }
 
 #endif

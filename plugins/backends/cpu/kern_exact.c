@@ -11,7 +11,6 @@
 #include <math.h>
 
 #include "kernels.h"
-#include "vec.h"
 
 static inline uint32_t bits_of(float x)
 {
@@ -129,6 +128,16 @@ static inline double to_whole(float x, double least, double most)
     return !(r == r) ? 0 : r < least ? least : r > most ? most : r;
 }
 
+/* The same for bytes: within +-2^22 adding 1.5 * 2^23 rounds, and clamping first changes nothing. */
+static inline int32_t to_byte(float x, float least, float most)
+{
+    const float magic = 12582912.0f;
+    float y = x > least ? x : least;
+    y = y < most ? y : most;
+    y = x == x ? y : 0;
+    return (int32_t)(bits_of(y + magic) - bits_of(magic));
+}
+
 #define LOAD(name, type, expression)                                                 \
     static void load_##name(float *restrict d, const void *restrict from, int64_t n) \
     {                                                                                \
@@ -155,8 +164,8 @@ LOAD(f64, double, (float)s[i])
 STORE(f32, float, s[i])
 STORE(f16, uint16_t, to_f16(s[i]))
 STORE(bf16, uint16_t, to_bf16(s[i]))
-STORE(i8, int8_t, (int8_t)to_whole(s[i], -128, 127))
-STORE(u8, uint8_t, (uint8_t)to_whole(s[i], 0, 255))
+STORE(i8, int8_t, (int8_t)to_byte(s[i], -128, 127))
+STORE(u8, uint8_t, (uint8_t)to_byte(s[i], 0, 255))
 STORE(i32, int32_t, (int32_t)to_whole(s[i], -2147483648.0, 2147483647.0))
 /* the largest double below 2^63 */
 STORE(i64, int64_t, (int64_t)to_whole(s[i], -9223372036854775808.0, 9223372036854774784.0))
@@ -208,78 +217,10 @@ static void random_fill(float *d, int64_t n, uint64_t seed, uint64_t stream, uin
     }
 }
 
-/* ----------------------------------------------------------- tables and blocks */
-
-/* Bits of floats in the order of the floats. */
-static inline uint32_t ordered(float x)
-{
-    const uint32_t u = bits_of(x);
-    return u ^ ((uint32_t)((int32_t)u >> 31) | 0x80000000u);
-}
-
-static void nearest(float *restrict d, const float *restrict a, const cpu_nearest *t)
-{
-    uint32_t high[EW_BLOCK];
-    int32_t start[EW_BLOCK];
-    for (int i = 0; i < EW_BLOCK; i++)
-        high[i] = ordered(a[i]) >> 16;
-    for (int i = 0; i < EW_BLOCK; i++)
-        start[i] = t->start[high[i]];
-    for (int i = 0; i < EW_BLOCK; i += LANES) {
-        const vf x = vload(a + i);
-        vi at;
-        memcpy(&at, start + i, sizeof at);
-        for (uint32_t step = 0; step < t->steps; step++)
-            at -= x > vgather(t->above, at); /* true is -1 */
-        at &= x == x;
-        memcpy(start + i, &at, sizeof at);
-    }
-    for (int i = 0; i < EW_BLOCK; i++)
-        d[i] = (float)start[i];
-}
-
-static void look_up(float *restrict d, const float *restrict a, const float *table, uint32_t n,
-                    uint32_t base)
-{
-    const float most = (float)(int32_t)(n - 1), first = (float)(int32_t)base;
-    int32_t place[EW_BLOCK];
-    for (int i = 0; i < EW_BLOCK; i++) {
-        float at = first + truncf(a[i]);
-        at = at > 0 ? at : 0; /* NaN too */
-        at = at < most ? at : most;
-        place[i] = (int32_t)at;
-    }
-    for (int i = 0; i < EW_BLOCK; i += LANES) {
-        vi at;
-        memcpy(&at, place + i, sizeof at);
-        vstore(d + i, vgather(table, at));
-    }
-}
-
 static void spread(float *d, float x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         d[i] = x;
-}
-
-static void block_max(float *restrict d, const float *restrict a, int64_t n, uint32_t shift)
-{
-    enum { WIDE = 16 };
-    for (int64_t lo = 0; lo < n; lo += INT64_C(1) << shift) {
-        const int64_t end = lo + (INT64_C(1) << shift), hi = end < n ? end : n;
-        float part[WIDE], most = -INFINITY;
-        int64_t i = lo;
-        for (int j = 0; j < WIDE; j++)
-            part[j] = -INFINITY;
-        for (; i + WIDE <= hi; i += WIDE)
-            for (int j = 0; j < WIDE; j++)
-                part[j] = a[i + j] > part[j] ? a[i + j] : part[j];
-        for (; i < hi; i++)
-            most = a[i] > most ? a[i] : most;
-        for (int j = 0; j < WIDE; j++)
-            most = part[j] > most ? part[j] : most;
-        spread(d + lo, most, hi - lo);
-    }
 }
 
 /* ------------------------------------------------------------------- sums */
@@ -343,9 +284,11 @@ const cpu_exact CPU_ISA_NAME(cpu_exact_) = {
                ROW(I32, i32), ROW(I64, i64), ROW(F64, f64) },
 #undef ROW
     .random = random_fill,
-    .nearest = nearest,
-    .look_up = look_up,
-    .block_max = block_max,
+    .nearest = CPU_ISA_NAME(cpu_table_nearest_),
+    .look_up = CPU_ISA_NAME(cpu_table_look_up_),
+    .nearest_bytes = CPU_ISA_NAME(cpu_table_nearest_bytes_),
+    .look_up_bytes = CPU_ISA_NAME(cpu_table_look_up_bytes_),
+    .block_max = CPU_ISA_NAME(cpu_table_block_max_),
     .spread = spread,
     .sum = sum,
     .max = largest,

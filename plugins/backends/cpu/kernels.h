@@ -31,6 +31,7 @@ typedef void cpu_ew_op(float *restrict d, const float *restrict a, const float *
  * exactly when it lies above the place itself. */
 typedef struct cpu_nearest {
     float above[256];       /* n - 1 places, then +inf */
+    float tree[256];        /* the same as a search tree: children of node k are 2 k, 2 k + 1 */
     uint8_t start[1 << 16]; /* by the high half of a's bits, made to ascend: places below
                                 all such a                                               */
     uint32_t steps;         /* places that share a high half, at most */
@@ -43,16 +44,32 @@ typedef struct cpu_exact {
     void (*store[CPU_DTYPES])(void *restrict d, const float *restrict s, int64_t n);
     /* d[i] = RANDOM at counter first + i */
     void (*random)(float *d, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
-    /* EW_BLOCK elements: which entry is nearest; table[clamped(base + a)] of n entries */
+    /* EW_BLOCK elements: which entry is nearest; table[clamped(base + a)] of n entries, of
+     * which 256 behind the last can be read */
     void (*nearest)(float *restrict d, const float *restrict a, const cpu_nearest *t);
     void (*look_up)(float *restrict d, const float *restrict a, const float *table, uint32_t n,
                     uint32_t base);
+    /* the same in bytes: to codes; of codes that are all entries of the table */
+    void (*nearest_bytes)(uint8_t *restrict d, const float *restrict a, const cpu_nearest *t);
+    void (*look_up_bytes)(float *restrict d, const uint8_t *restrict codes, const float *table);
     /* the largest of each 2^shift of n elements, in all of their places */
     void (*block_max)(float *restrict d, const float *restrict a, int64_t n, uint32_t shift);
     void (*spread)(float *d, float x, int64_t n); /* d[i] = x */
     double (*sum)(const float *x, int64_t n);
     float (*max)(const float *x, int64_t n); /* NaN when there is one; -inf for n == 0 */
 } cpu_exact;
+
+/* kern_table.c: some of them */
+extern void CPU_ISA_NAME(cpu_table_nearest_)(float *restrict d, const float *restrict a,
+                                             const cpu_nearest *t);
+extern void CPU_ISA_NAME(cpu_table_nearest_bytes_)(uint8_t *restrict d, const float *restrict a,
+                                                   const cpu_nearest *t);
+extern void CPU_ISA_NAME(cpu_table_look_up_)(float *restrict d, const float *restrict a,
+                                             const float *table, uint32_t n, uint32_t base);
+extern void CPU_ISA_NAME(cpu_table_look_up_bytes_)(float *restrict d, const uint8_t *restrict codes,
+                                                   const float *table);
+extern void CPU_ISA_NAME(cpu_table_block_max_)(float *restrict d, const float *restrict a,
+                                               int64_t n, uint32_t shift);
 
 /* kern_rows.c: one row each */
 typedef struct cpu_rows {
