@@ -30,6 +30,8 @@ hone_status compose_rmsnorm(ops *o, const hone_rmsnorm_args *a, hone_error *err)
         return st;
     sum = scratch_take(o, 0, 1, 1, n, 1);
     rstd = a->rstd.buf ? as_column(a->rstd) : scratch_take(o, 0, 1, 1, n, 1);
+    if (a->add.buf)
+        THEN(ops_add(o, x, 1, as_rows(a->add), err));
     THEN(run_reduce(o, PROGRAM_SQUARE, HONE_REDUCE_SUM, false, sum, &x, NULL, err));
     THEN(run_program(o, PROGRAM_NORM_RSTD, (hone_tensor[]){ rstd, sum }, params, err));
     THEN(run_program(o, PROGRAM_NORM,

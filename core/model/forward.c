@@ -13,8 +13,9 @@
  *   h   (S, C) = rmsnorm(x[supervised rows]),  loss = sum of -log softmax(h Whead^T)[target]
  *
  * A projection with an adapter adds  scale * (dropout(x) A^T) B^T.
- * Residual sums are made by the projection itself (beta 1) into a copy of the stream;
- * where nothing is kept for a backward pass, copy and stream are one.
+ * Where nothing is kept for a backward pass the projection adds to the stream in place
+ * (beta 1). Otherwise it writes what is to be added, and the norm that comes next adds the
+ * stream before.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,13 +28,28 @@ static bool same_place(hone_tensor a, hone_tensor b)
     return a.buf == b.buf && a.offset == b.offset;
 }
 
-hone_status norm_rows(model *m, const weight *w, hone_tensor x, hone_tensor y, hone_tensor rstd,
-                      hone_error *err)
+/* x += add, unless that has no buffer; y = rmsnorm(x) */
+static hone_status norm_sum(model *m, const weight *w, hone_tensor x, hone_tensor add,
+                            hone_tensor y, hone_tensor rstd, hone_error *err)
 {
     return ops_rmsnorm(
         m->o,
-        (hone_rmsnorm_args){ .eps = (float)m->c.eps, .x = x, .w = w->value, .y = y, .rstd = rstd },
+        (hone_rmsnorm_args){
+            .eps = (float)m->c.eps, .x = x, .w = w->value, .y = y, .rstd = rstd, .add = add },
         err);
+}
+
+hone_status norm_rows(model *m, const weight *w, hone_tensor x, hone_tensor y, hone_tensor rstd,
+                      hone_error *err)
+{
+    return norm_sum(m, w, x, (hone_tensor){ 0 }, y, rstd, err);
+}
+
+/* What the next norm has to add to `to` after a projection of the stream `from`: nothing where
+ * both are one, which the projection has added to. */
+static hone_tensor left_to_add(hone_tensor from, hone_tensor to)
+{
+    return same_place(from, to) ? (hone_tensor){ 0 } : from;
 }
 
 /* The same mask for the same batch, block and projection, whenever it is asked for. */
@@ -189,9 +205,9 @@ static hone_status move_parts(model *m, const pass *p, int64_t l, hone_error *er
     return st;
 }
 
-/* mid = x + attention(rmsnorm(x)) Wo^T */
+/* x += add;  mid = [x +] attention(rmsnorm(x)) Wo^T, x where both are one */
 static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tensor x,
-                                  hone_tensor mid, hone_error *err)
+                                  hone_tensor add, hone_tensor mid, hone_error *err)
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t n = p->n, *dims = m->c.dim;
@@ -203,7 +219,7 @@ static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tenso
         v = cache_rows(m, l, 1, p->past, n);
 
     hone_status st =
-        norm_rows(m, weight_at(m, l, W_ATTN_NORM), x, xn, arena_1d(m, b->rstd1, n), err);
+        norm_sum(m, weight_at(m, l, W_ATTN_NORM), x, add, xn, arena_1d(m, b->rstd1, n), err);
     if (st == HONE_OK)
         st = project(m, p, l, W_Q, xn, arena_2d(m, b->q, n, dims[DIM_Q]), false, err);
     if (st == HONE_OK)
@@ -216,17 +232,16 @@ static hone_status attention_part(model *m, const pass *p, int64_t l, hone_tenso
         st = move_parts(m, p, l, err);
     if (st == HONE_OK)
         st = ops_attention(m->o, attention_args(m, p, l), err);
-    if (st == HONE_OK && !same_place(x, mid))
-        st = ops_copy(m->o, mid, x, err);
     if (st == HONE_OK)
-        st = project(m, p, l, W_O, arena_2d(m, b->o, n, dims[DIM_Q]), mid, true, err);
+        st = project(m, p, l, W_O, arena_2d(m, b->o, n, dims[DIM_Q]), mid, same_place(x, mid), err);
     return st;
 }
 
 /* ------------------------------------------------------------------ feed-forward */
 
-/* y = silu(g) * u,  g, u = rmsnorm(mid) Wg^T, Wu^T */
-static hone_status gate_part(model *m, const pass *p, int64_t l, hone_tensor mid, hone_error *err)
+/* mid += add;  y = silu(g) * u,  g, u = rmsnorm(mid) Wg^T, Wu^T */
+static hone_status gate_part(model *m, const pass *p, int64_t l, hone_tensor mid, hone_tensor add,
+                             hone_error *err)
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t n = p->n, *dims = m->c.dim;
@@ -236,7 +251,7 @@ static hone_status gate_part(model *m, const pass *p, int64_t l, hone_tensor mid
     const hone_tensor y = arena_2d(m, b->y, n, dims[DIM_F]);
 
     hone_status st =
-        norm_rows(m, weight_at(m, l, W_MLP_NORM), mid, xn, arena_1d(m, b->rstd2, n), err);
+        norm_sum(m, weight_at(m, l, W_MLP_NORM), mid, add, xn, arena_1d(m, b->rstd2, n), err);
     if (st == HONE_OK)
         st = project(m, p, l, W_GATE, xn, gate, false, err);
     if (st == HONE_OK)
@@ -246,16 +261,18 @@ static hone_status gate_part(model *m, const pass *p, int64_t l, hone_tensor mid
     return st;
 }
 
-/* next = mid + y Wd^T */
+/* mid += add;  next = [mid +] y Wd^T. After the last block no norm of whole rows follows that
+ * could add mid. */
 static hone_status feed_forward_part(model *m, const pass *p, int64_t l, hone_tensor mid,
-                                     hone_tensor next, hone_error *err)
+                                     hone_tensor add, hone_tensor next, hone_error *err)
 {
     const hone_tensor y = arena_2d(m, m->arena.block[l].y, p->n, m->c.dim[DIM_F]);
-    hone_status st = gate_part(m, p, l, mid, err);
-    if (st == HONE_OK && !same_place(mid, next))
+    const bool last = l + 1 == m->c.layers, one = same_place(mid, next);
+    hone_status st = gate_part(m, p, l, mid, add, err);
+    if (st == HONE_OK && last && !one)
         st = ops_copy(m->o, next, mid, err);
     if (st == HONE_OK)
-        st = project(m, p, l, W_DOWN, y, next, true, err);
+        st = project(m, p, l, W_DOWN, y, next, last || one, err);
     return st;
 }
 
@@ -263,10 +280,11 @@ hone_status forward_again(model *m, const pass *p, int64_t l, hone_error *err)
 {
     const block_slots *b = &m->arena.block[l];
     const int64_t n = p->n, *dims = m->c.dim;
+    const hone_tensor x = arena_2d(m, b->x, n, dims[DIM_C]);
     const hone_tensor mid = arena_2d(m, b->mid, n, dims[DIM_C]);
-    hone_status st = attention_part(m, p, l, arena_2d(m, b->x, n, dims[DIM_C]), mid, err);
+    hone_status st = attention_part(m, p, l, x, (hone_tensor){ 0 }, mid, err);
     if (st == HONE_OK)
-        st = gate_part(m, p, l, mid, err);
+        st = gate_part(m, p, l, mid, left_to_add(x, mid), err);
     if (st == HONE_OK && weight_at(m, l, W_DOWN)->lora)
         st = adapter_in(m, p, l, W_DOWN, arena_2d(m, b->y, n, dims[DIM_F]), err);
     return st;
@@ -275,7 +293,7 @@ hone_status forward_again(model *m, const pass *p, int64_t l, hone_error *err)
 hone_status forward_blocks(model *m, const pass *p, hone_error *err)
 {
     const int64_t layers = m->c.layers, channels = m->c.dim[DIM_C];
-    hone_tensor x = arena_2d(m, m->arena.block[0].x, p->n, channels);
+    hone_tensor x = arena_2d(m, m->arena.block[0].x, p->n, channels), add = { 0 };
     const weight *embed = weight_at(m, 0, W_EMBED);
     hone_status st =
         ops_gather_rows(m->o, x, embed->value.buf ? embed->value : embed->w.plane[0], p->ids, err);
@@ -283,9 +301,10 @@ hone_status forward_blocks(model *m, const pass *p, hone_error *err)
         const hone_tensor mid = arena_2d(m, m->arena.block[l].mid, p->n, channels);
         const slot after = l + 1 < layers ? m->arena.block[l + 1].x : m->arena.last_x;
         const hone_tensor next = arena_2d(m, after, p->n, channels);
-        st = attention_part(m, p, l, x, mid, err);
+        st = attention_part(m, p, l, x, add, mid, err);
         if (st == HONE_OK)
-            st = feed_forward_part(m, p, l, mid, next, err);
+            st = feed_forward_part(m, p, l, mid, left_to_add(x, mid), next, err);
+        add = left_to_add(mid, next);
         x = next;
     }
     return st;

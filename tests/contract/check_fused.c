@@ -99,6 +99,45 @@ static double norm_value(void *ctx)
     return weighted(k->y, k->dy, k->n * k->c);
 }
 
+/* Something is added to x first: the sum is left in x, and everything is that of the sum. */
+static void norm_add_case(rig *r, int64_t n, int64_t c, int64_t gap)
+{
+    const int64_t shape[2] = { n, c }, n_c = n * c;
+    float *x = normals(r, n_c, 1), *add = normals(r, n_c, 1), *w = normals(r, c, 1);
+    float *sum = normals(r, n_c, 1);
+    double *wide, *ww = widened(w, c), *y = calloc((size_t)n_c + 1, 8),
+                  *rstd = calloc((size_t)n + 1, 8);
+    for (int64_t i = 0; i < n_c; i++)
+        sum[i] = x[i] + add[i];
+    wide = widened(sum, n_c);
+    plain_norm(wide, ww, n, c, (double)1e-5f, y, rstd);
+    for (int k = 0; k < N_SIDES; k++) {
+        side *s = &r->side[k];
+        hone_error err = { 0 };
+        hone_rmsnorm_args a = { .eps = 1e-5f };
+        float *got;
+        what(r, "rmsnorm (%lld, %lld) of a sum, row gap %lld, %s", (long long)n, (long long)c,
+             (long long)gap, k ? "composed" : "fused");
+        a.x = put(r, s, 2, shape, gap, x);
+        a.add = put(r, s, 2, shape, gap / 2, add);
+        a.w = put(r, s, 1, &c, 0, w);
+        a.y = put(r, s, 2, shape, 0, NULL);
+        a.rstd = put(r, s, 1, &n, 0, NULL);
+        (void)good(r, ops_rmsnorm(s->o, a, &err), &err);
+        got = get(r, s, a.x);
+        same_bits(r, "x", got, sum, (size_t)n_c * sizeof *got);
+        free(got);
+        got = get(r, s, a.y);
+        near_norm(r, "y", got, y, n_c, CLOSE);
+        free(got);
+        got = get(r, s, a.rstd);
+        near_norm(r, "rstd", got, rstd, n, CLOSE);
+        free(got);
+        drop_all(s);
+    }
+    free(x), free(add), free(w), free(sum), free(wide), free(ww), free(y), free(rstd);
+}
+
 static void norm_case(rig *r, int64_t n, int64_t c, int64_t gap, float scale, bool accumulate,
                       bool wants_dw, bool check_differences)
 {
@@ -181,6 +220,8 @@ static void norms(rig *r)
                   i % 4 != 1, false);
     for (int i = 0; i < 8; i++)
         norm_case(r, pick(r, 1, 5), pick(r, 1, 20), 0, 1, i % 2, true, true);
+    for (int i = 0; i < 12; i++)
+        norm_add_case(r, pick(r, 1, 70), widths[i], i % 3 ? 0 : 6);
 }
 
 /* --------------------------------------------------------------------- rope */

@@ -94,6 +94,32 @@ static float sum_squares(const float *x, int64_t n)
     return dot(x, x, n);
 }
 
+/* The bits of sum_squares of the sum. */
+static float add_squares(float *x, const float *add, int64_t n)
+{
+    vf s[4] = { { 0 }, { 0 }, { 0 }, { 0 } };
+    int64_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int k = 0; k < 4; k++) {
+            const vf y = vload(x + i + k * LANES) + vload(add + i + k * LANES);
+            vstore(x + i + k * LANES, y);
+            s[k] += y * y;
+        }
+    for
+        VECTORS(i, n)
+        {
+            const vf y = vload(x + i) + vload(add + i);
+            vstore(x + i, y);
+            s[0] += y * y;
+        }
+    if (i < n) {
+        const vf y = load_part(x + i, n - i) + load_part(add + i, n - i);
+        store_part(x + i, y, n - i);
+        s[1] += y * y;
+    }
+    return vsum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
 static void axpy(float *y, const float *x, float alpha, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -249,6 +275,7 @@ static void softmax(float *x, int64_t n, float lse, float factor)
 extern const cpu_rows CPU_ISA_NAME(cpu_rows_);
 const cpu_rows CPU_ISA_NAME(cpu_rows_) = {
     .sum_squares = sum_squares,
+    .add_squares = add_squares,
     .norm = norm,
     .norm_bwd = norm_bwd,
     .rope = rope,

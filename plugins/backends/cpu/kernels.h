@@ -74,6 +74,7 @@ extern void CPU_ISA_NAME(cpu_table_block_max_)(float *restrict d, const float *r
 /* kern_rows.c: one row each */
 typedef struct cpu_rows {
     float (*sum_squares)(const float *x, int64_t n);
+    float (*add_squares)(float *x, const float *add, int64_t n); /* x += add first */
     void (*norm)(float *y, const float *x, const float *w, float rstd, int64_t n);
     /* dx [=|+=] rstd (dy w - x rstd^2 mean(dy w x)); dw += dy x rstd unless NULL */
     void (*norm_bwd)(float *dx, float *dw, const float *dy, const float *x, const float *w,

@@ -17,9 +17,10 @@ typedef struct norm_job {
     const cpu_rows *k;
     int64_t n, c;
     float eps;
-    const float *x, *w, *dy;
+    float *x; /* written where something is added */
+    const float *w, *dy, *add;
     float *y, *rstd, *dx, *part; /* part (blocks, c) or NULL */
-    int64_t x_row, y_row, dy_row, dx_row;
+    int64_t x_row, y_row, dy_row, dx_row, add_row;
     int accumulate;
 } norm_job;
 
@@ -28,9 +29,10 @@ static void forward(void *arg, int64_t lo, int64_t hi, int thread)
     const norm_job *job = arg;
     (void)thread;
     for (int64_t i = lo; i < hi; i++) {
-        const float *x = job->x + i * job->x_row;
-        const float mean = job->k->sum_squares(x, job->c) / (float)job->c;
-        const float rstd = 1.0f / sqrtf(mean + job->eps);
+        float *x = job->x + i * job->x_row;
+        const float squares = job->add ? job->k->add_squares(x, job->add + i * job->add_row, job->c)
+                                       : job->k->sum_squares(x, job->c);
+        const float rstd = 1.0f / sqrtf(squares / (float)job->c + job->eps);
         job->k->norm(job->y + i * job->y_row, x, job->w, rstd, job->c);
         if (job->rstd)
             job->rstd[i] = rstd;
@@ -75,7 +77,7 @@ static hone_status inputs(norm_job *job, hone_queue *q, const hone_rmsnorm_args 
 hone_status cpu_rmsnorm(hone_queue *q, const hone_rmsnorm_args *args, hone_error *err)
 {
     norm_job job;
-    cpu_view y, rstd;
+    cpu_view y, rstd, add;
     hone_status st;
     CPU_ARGS(args, err);
     st = inputs(&job, q, args, err);
@@ -85,8 +87,13 @@ hone_status cpu_rmsnorm(hone_queue *q, const hone_rmsnorm_args *args, hone_error
     if (!st)
         st = cpu_want(q->dev, &args->rstd, "rmsnorm: rstd", HONE_F32, CPU_OPTIONAL, 1, &job.n,
                       &rstd, err);
+    if (!st)
+        st = cpu_want(q->dev, &args->add, "rmsnorm: add", HONE_F32, CPU_ROWS | CPU_OPTIONAL, 2,
+                      (int64_t[]){ job.n, job.c }, &add, err);
     if (st || !job.c)
         return st;
+    job.add = add.p;
+    job.add_row = add.row;
     job.y = y.p;
     job.y_row = y.row;
     job.rstd = rstd.p;

@@ -119,7 +119,7 @@ typedef struct hone_rows_args {
 /* --------------------------------------------------------------- the fused ones */
 
 /* Root mean square norm, rows of C (Zhang & Sennrich 2019):
- *   rstd (N) = 1 / sqrt(mean(x^2) + eps),  y = x * rstd * w
+ *   x += add (where there is one),  rstd (N) = 1 / sqrt(mean(x^2) + eps),  y = x * rstd * w
  * backward:  g = dy * w,  dx [=|+=] rstd * (g - x * rstd^2 * mean(g * x)),
  *            dw += sum over rows of dy * x * rstd  (dw.buf 0: not wanted) */
 typedef struct hone_rmsnorm_args {
@@ -131,6 +131,7 @@ typedef struct hone_rmsnorm_args {
     hone_tensor y, rstd; /* forward: out (N, C), (N); backward: rstd is in     */
     hone_tensor dy;      /* backward: in (N, C)                                */
     hone_tensor dx, dw;  /* backward: out (N, C), inout (C)                    */
+    hone_tensor add;     /* forward: in (N, C): x is inout then; buf 0: none   */
 } hone_rmsnorm_args;
 
 /* Rotary position embedding in place, halves paired (i, i + D/2) as in Hugging
