@@ -134,11 +134,28 @@ static void softmax_back(float *p, float *dp, int64_t keys, int64_t n, float sca
         }
 }
 
+/* LANES rows and columns of it */
+static inline void turn(float *d, const float *s, int64_t s_row)
+{
+    vf r[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++)
+        r[i] = vload(s + i * s_row);
+    vtranspose(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++)
+        vstore(d + i * TILE_Q, r[i]);
+}
+
 static void transpose(float *d, int64_t n, const float *s, int64_t s_row, int64_t rows,
                       int64_t cols)
 {
+    const int64_t r0 = rows / LANES * LANES, c0 = cols / LANES * LANES;
+    for (int64_t r = 0; r < r0; r += LANES)
+        for (int64_t c = 0; c < c0; c += LANES)
+            turn(d + c * TILE_Q + r, s + r * s_row + c, s_row);
     for (int64_t c = 0; c < cols; c++) {
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t r = c < c0 ? r0 : 0; r < rows; r++)
             d[c * TILE_Q + r] = s[r * s_row + c];
         for (int64_t r = rows; r < n; r++)
             d[c * TILE_Q + r] = 0;

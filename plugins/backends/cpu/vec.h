@@ -82,6 +82,19 @@ static inline vf vgather(const float *p, vi at)
 /* Sum of the lanes, always in the same order: halves folded onto each other. */
 static inline float vsum(vf x)
 {
+#if defined(__AVX__)
+    __m128 four, two;
+#if defined(__AVX512F__)
+    const __m512d all = (__m512d)x;
+    const __m256 eight =
+        _mm256_add_ps((__m256)_mm512_castpd512_pd256(all), (__m256)_mm512_extractf64x4_pd(all, 1));
+#else
+    const __m256 eight = (__m256)x;
+#endif
+    four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#else
     float lane[LANES];
     int half, i;
     memcpy(lane, &x, sizeof lane);
@@ -89,6 +102,7 @@ static inline float vsum(vf x)
         for (i = 0; i < half; i++)
             lane[i] += lane[i + half];
     return lane[0];
+#endif
 }
 
 /* exp(x) for x <= 0 (a little above does no harm), within 2 ulp; below -87.3 it is
