@@ -8,7 +8,7 @@
  *
  *     fwd  y (M, N)  = x W^T        dx  (M, K) = dy W        dW  (N, K) += dy^T x
  *
- * Other ops count the bytes that they have to move, beside the bandwidth of a copy.
+ * Other ops (bench_rows.c) count the bytes that they have to move, beside the bandwidth of a copy.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,16 +17,6 @@
 #include <time.h>
 
 #include "tests/bench/bench_ops.h"
-
-typedef struct bench {
-    ops *o;
-    ceilings top;
-    int threads;
-    hone_buf buf[24];
-    size_t n_bufs;
-    hone_status st; /* of the first failure; later calls do nothing */
-    hone_error err;
-} bench;
 
 static int ascending(const void *a, const void *b)
 {
@@ -40,8 +30,7 @@ double median(double *x, size_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-/* A matrix of small numbers; freed by drop(). */
-static hone_tensor matrix(bench *b, int64_t rows, int64_t cols)
+hone_tensor matrix(bench *b, int64_t rows, int64_t cols)
 {
     hone_buf buf = 0;
     hone_tensor t = { 0 };
@@ -55,7 +44,7 @@ static hone_tensor matrix(bench *b, int64_t rows, int64_t cols)
     return t;
 }
 
-static void drop(bench *b)
+void drop(bench *b)
 {
     while (b->n_bufs)
         ops_free(b->o, b->buf[--b->n_bufs]);
@@ -99,8 +88,7 @@ static void run_product(bench *b, int kind, layer *l)
         b->st = ops_sync(b->o, &b->err);
 }
 
-/* One thread: its own time, so that what else runs on the machine does not count. */
-static double now(const bench *b)
+double bench_now(const bench *b)
 {
     struct timespec t;
     if (b->threads > 1)
@@ -111,18 +99,18 @@ static double now(const bench *b)
 
 static double seconds_hone(bench *b, int kind, layer *l, int times)
 {
-    const double before = now(b);
+    const double before = bench_now(b);
     for (int i = 0; i < times; i++)
         run_product(b, kind, l);
-    return (now(b) - before) / times;
+    return (bench_now(b) - before) / times;
 }
 
 static double seconds_peer(bench *b, peer *p, int times)
 {
-    const double before = now(b);
+    const double before = bench_now(b);
     for (int i = 0; i < times && !b->st; i++)
         b->st = peer_run(p, &b->err);
-    return (now(b) - before) / times;
+    return (bench_now(b) - before) / times;
 }
 
 /* The medians over pairs of GFLOP/s and of the ratio hone / oneDNN. */
@@ -193,157 +181,6 @@ static void bench_gemm(bench *b, const int64_t *only)
                products[k].name, least[k], median(all[k], n), n);
 }
 
-/* ----------------------------------------------------------------- other ops */
-
-enum { ROWS = 4096, CHANNELS = 1024, WIDTH = 2816, HEADS = 16, HEAD = 64, LONG = 1024 };
-
-typedef struct row_views {
-    hone_tensor x, y, w, rstd, gate, up, f, q, k, v, o, lse, cosine, sine, position, cu;
-} row_views;
-
-static void run_norm(bench *b, const row_views *t)
-{
-    b->st = ops_rmsnorm(
-        b->o, (hone_rmsnorm_args){ .eps = 1e-5f, .x = t->x, .w = t->w, .y = t->y, .rstd = t->rstd },
-        &b->err);
-}
-
-static void run_norm_bwd(bench *b, const row_views *t)
-{
-    b->st = ops_rmsnorm_bwd(
-        b->o,
-        (hone_rmsnorm_args){
-            .eps = 1e-5f, .x = t->x, .w = t->w, .rstd = t->rstd, .dy = t->q, .dx = t->y },
-        &b->err);
-}
-
-static void run_rope(bench *b, const row_views *t)
-{
-    b->st = ops_rope(b->o,
-                     (hone_rope_args){ .x = view_heads(t->x, HEADS, HEAD),
-                                       .cos = t->cosine,
-                                       .sin = t->sine,
-                                       .position = t->position },
-                     &b->err);
-}
-
-static void run_swiglu(bench *b, const row_views *t)
-{
-    b->st =
-        ops_swiglu(b->o, (hone_swiglu_args){ .gate = t->gate, .up = t->up, .y = t->f }, &b->err);
-}
-
-static void run_swiglu_bwd(bench *b, const row_views *t)
-{
-    b->st = ops_swiglu_bwd(
-        b->o,
-        (hone_swiglu_args){
-            .gate = t->gate, .up = t->up, .dy = t->f, .dgate = t->gate, .dup = t->up },
-        &b->err);
-}
-
-static hone_attention_args attention_of(const row_views *t)
-{
-    return (hone_attention_args){ .scale = 0.125f,
-                                  .n_sequences = ROWS / LONG,
-                                  .max_q = LONG,
-                                  .max_k = LONG,
-                                  .q = view_heads(t->q, HEADS, HEAD),
-                                  .k = view_heads(t->k, HEADS, HEAD),
-                                  .v = view_heads(t->v, HEADS, HEAD),
-                                  .cu_q = t->cu,
-                                  .cu_k = t->cu,
-                                  .o = view_heads(t->o, HEADS, HEAD),
-                                  .lse = view_heads(t->lse, HEADS, ROWS) };
-}
-
-static void run_attention(bench *b, const row_views *t)
-{
-    b->st = ops_attention(b->o, attention_of(t), &b->err);
-}
-
-static void run_attention_bwd(bench *b, const row_views *t)
-{
-    hone_attention_args args = attention_of(t);
-    args.d_o = view_heads(t->x, HEADS, HEAD);
-    args.dq = view_heads(t->y, HEADS, HEAD);
-    args.dk = view_heads(t->gate, HEADS, HEAD);
-    args.dv = view_heads(t->up, HEADS, HEAD);
-    b->st = ops_attention_bwd(b->o, args, &b->err);
-}
-
-/* clang-format off */
-static const struct {
-    const char *name;
-    void (*run)(bench *b, const row_views *t);
-    double bytes; /* that have to move: each operand once */
-    double flops; /* instead, where arithmetic is the limit: causal, 2 and 5 products */
-} row_ops[] = {
-    { "rmsnorm",       run_norm,          2.0 * ROWS * CHANNELS * 4, 0 },
-    { "rmsnorm bwd",   run_norm_bwd,      3.0 * ROWS * CHANNELS * 4, 0 },
-    { "rope",          run_rope,          2.0 * ROWS * CHANNELS * 4, 0 },
-    { "swiglu",        run_swiglu,        3.0 * ROWS * WIDTH * 4, 0 },
-    { "swiglu bwd",    run_swiglu_bwd,    5.0 * ROWS * WIDTH * 4, 0 },
-    { "attention",     run_attention,     0, 2.0 * ROWS * LONG * CHANNELS },
-    { "attention bwd", run_attention_bwd, 0, 5.0 * ROWS * LONG * CHANNELS },
-};
-/* clang-format on */
-
-static hone_tensor integers(bench *b, const int32_t *x, int64_t n)
-{
-    hone_tensor t = matrix(b, 1, n);
-    if (!b->st)
-        b->st = ops_upload(b->o, t.buf, 0, x, (uint64_t)n * sizeof *x, &b->err);
-    return hone_tensor_1d(t.buf, 0, HONE_I32, n);
-}
-
-static void bench_rows(bench *b)
-{
-    static int32_t position[ROWS], cu[ROWS / LONG + 1];
-    row_views t;
-    for (int i = 0; i < ROWS; i++)
-        position[i] = i % LONG;
-    for (int i = 0; i <= ROWS / LONG; i++)
-        cu[i] = i * LONG;
-    t = (row_views){ .x = matrix(b, ROWS, CHANNELS),
-                     .y = matrix(b, ROWS, CHANNELS),
-                     .q = matrix(b, ROWS, CHANNELS),
-                     .k = matrix(b, ROWS, CHANNELS),
-                     .v = matrix(b, ROWS, CHANNELS),
-                     .o = matrix(b, ROWS, CHANNELS),
-                     .lse = matrix(b, 2, HEADS * ROWS),
-                     .gate = matrix(b, ROWS, WIDTH),
-                     .up = matrix(b, ROWS, WIDTH),
-                     .f = matrix(b, ROWS, WIDTH),
-                     .w = view_flat(matrix(b, 1, CHANNELS)),
-                     .rstd = view_flat(matrix(b, 1, ROWS)),
-                     .cosine = matrix(b, LONG, HEAD / 2),
-                     .sine = matrix(b, LONG, HEAD / 2),
-                     .position = integers(b, position, ROWS),
-                     .cu = integers(b, cu, ROWS / LONG + 1) };
-    printf(
-        "other ops, %d rows: GB/s and share of a copy, or GFLOP/s and share of the FMA ceiling\n",
-        ROWS);
-    for (size_t i = 0; i < sizeof row_ops / sizeof *row_ops && !b->st; i++) {
-        double rate[9];
-        for (int k = -1; k < 9 && !b->st; k++) { /* the first warms up */
-            const double before = now(b);
-            row_ops[i].run(b, &t);
-            if (!b->st)
-                b->st = ops_sync(b->o, &b->err);
-            if (k >= 0)
-                rate[k] = (row_ops[i].bytes + row_ops[i].flops) / (now(b) - before) / 1e9;
-        }
-        if (!b->st) {
-            const double m = median(rate, 9);
-            printf("%-14s %6.0f %-8s %5.2f\n", row_ops[i].name, m,
-                   row_ops[i].flops > 0 ? "GFLOP/s" : "GB/s",
-                   m / (row_ops[i].flops > 0 ? b->top.fma : b->top.copy));
-        }
-    }
-    drop(b);
-}
-
 /* ---------------------------------------------------------------------- main */
 
 static hone_status set_threads(options *o, int n, hone_error *err)
@@ -408,7 +245,7 @@ int main(int argc, char **argv)
         if (!strcmp(part, "gemm") || !strcmp(part, "all"))
             bench_gemm(&b, chosen);
         if (!strcmp(part, "rows") || !strcmp(part, "all"))
-            bench_rows(&b);
+            bench_rows(&b, plugins);
     }
     drop(&b);
     ops_close(b.o);

@@ -30,4 +30,23 @@ void peer_close(peer *p);
 
 double median(double *x, size_t n); /* sorts x */
 
+/* An open device, and what a part of the benchmark has put on it. */
+typedef struct bench {
+    ops *o;
+    ceilings top;
+    int threads;
+    hone_buf buf[24];
+    size_t n_bufs;
+    hone_status st; /* of the first failure; later calls do nothing */
+    hone_error err;
+} bench;
+
+/* A matrix of small numbers; freed by drop(). */
+hone_tensor matrix(bench *b, int64_t rows, int64_t cols);
+void drop(bench *b);
+/* Seconds. One thread: its own time, so that what else runs on the machine does not count. */
+double bench_now(const bench *b);
+
+void bench_rows(bench *b, registry *plugins); /* bench_rows.c */
+
 #endif /* TESTS_BENCH_OPS_H */
