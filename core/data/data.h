@@ -102,7 +102,9 @@ int32_t tokenizer_bos(const tokenizer *t); /* -1: none                */
 int32_t tokenizer_eos(const tokenizer *t);
 int32_t tokenizer_pad(const tokenizer *t);
 int32_t tokenizer_unk(const tokenizer *t);
-bool tokenizer_adds_bos(const tokenizer *t);    /* ENCODE_ADD puts BOS in front */
+bool tokenizer_adds_bos(const tokenizer *t); /* ENCODE_ADD puts BOS in front */
+/* The spelling of the token for a purpose (HONE_TOKEN_* of the SDK); NULL: there is none. */
+const char *tokenizer_special_for(const tokenizer *t, uint32_t purpose);
 const char *tokenizer_hash(const tokenizer *t); /* SHA-256 hex of the file it came from */
 
 /* Train a byte-level BPE (the GPT-2 pre-split) on texts of UTF-8; writes tokenizer.json and
@@ -120,7 +122,8 @@ HONE_MUST_CHECK hone_status tokenizer_train(const char *dir, const hone_str *tex
 #define ROLE_SYSTEM 1
 #define ROLE_USER 2
 #define ROLE_ASSISTANT 3
-const char *role_name(uint32_t role); /* "raw", "system", "user", "assistant" */
+#define ROLE_SPECIAL 4                /* the spelling of a special token among raw text */
+const char *role_name(uint32_t role); /* "raw", "system", "user", "assistant", "special" */
 
 typedef struct message { /* strings borrowed */
     uint32_t role;       /* ROLE_* */
@@ -203,9 +206,11 @@ typedef struct sample_segment {
     char *text; /* owned, NUL-terminated, n bytes */
     size_t n;
     uint64_t src_off, src_len;
+    char *file; /* owned: where it is from, when not from the sample's file; NULL otherwise */
 } sample_segment;
 
 typedef struct sample {       /* start from { 0 } */
+    uint64_t join;            /* while data is prepared: a part of a sample of that many tokens */
     char *id;                 /* owned: SHA-256 of content, 16 hex digits */
     char *file;               /* owned, NULL when imported without one */
     char *unit;               /* owned: what start and end count, "page"; NULL: bytes */

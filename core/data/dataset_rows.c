@@ -75,8 +75,50 @@ static hone_status row_of_ids(row_job *j, hone_error *err)
     return HONE_OK;
 }
 
+/* Proof: a segment that is to be a special token is that one, and none of its text is another's. */
+static hone_status prove_specials(const row_maker *l, const sample *s, const tokens *k,
+                                  hone_error *err)
+{
+    size_t at = 0, t = 0;
+    for (size_t i = 0; i < s->n_segments; i++) {
+        const sample_segment *g = &s->segments[i];
+        const size_t end = at + g->n;
+        if (g->role == ROLE_SPECIAL) {
+            while (t < k->n && k->p[t].end <= at)
+                t++;
+            const char *piece = t < k->n ? tokenizer_piece(l->t, k->p[t].id) : NULL;
+            if (!piece || k->p[t].start != at || k->p[t].end != end || strcmp(piece, g->text) != 0)
+                return hone_fail(
+                    err, HONE_ERR_FORMAT,
+                    "segment %zu: \"%.80s\" is no special token of this model: prepare "
+                    "the data with the model it is for",
+                    i + 1, g->text);
+        }
+        at = end;
+    }
+    return HONE_OK;
+}
+
+static bool has_specials(const sample *s)
+{
+    bool any = false;
+    for (size_t i = 0; i < s->n_segments; i++)
+        any |= s->segments[i].role == ROLE_SPECIAL;
+    return any;
+}
+
+/* Is the token in a segment that is to be one? */
+static bool meant(const sample *s, const token *k)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < s->n_segments; at += s->segments[i++].n)
+        if (s->segments[i].role == ROLE_SPECIAL && at == k->start)
+            return true;
+    return false;
+}
+
 /* Raw text: all segments as one text, BOS and EOS around it where asked for and not there
- * already. */
+ * already; what a special token ends needs no other end. */
 static hone_status row_of_text(const row_maker *l, row_job *j, hone_error *err)
 {
     const int32_t bos = tokenizer_bos(l->t), eos = tokenizer_eos(l->t);
@@ -101,14 +143,19 @@ static hone_status row_of_text(const row_maker *l, row_job *j, hone_error *err)
         goto out;
     const bool has_bos = k.n && k.p[0].id == bos, has_eos = k.n && k.p[k.n - 1].id == eos;
     const size_t front = l->o->raw_bos && tokenizer_adds_bos(l->t) && bos >= 0 && !has_bos;
-    const size_t back = l->o->raw_eos && eos >= 0 && !has_eos;
-    if ((st = take_arrays(j, front + k.n + back, err)))
+    const bool ended = s->segments[s->n_segments - 1].role == ROLE_SPECIAL;
+    const size_t back = l->o->raw_eos && eos >= 0 && !has_eos && !ended;
+    const bool specials = has_specials(s);
+    if ((specials && (st = prove_specials(l, s, &k, err))) ||
+        (st = take_arrays(j, front + k.n + back, err)))
         goto out;
+    j->r.paired =
+        specials && n_spans < s->n_segments; /* not to be cut: its parts need each other */
     template_label(&k, spans, n_spans, j->r.labels + front);
     for (size_t i = 0; i < k.n; i++) {
         j->r.ids[front + i] = k.p[i].id;
         const bool marker = (i == 0 && has_bos) || (i + 1 == k.n && has_eos);
-        if (tokenizer_is_special(l->t, k.p[i].id) && !marker)
+        if (tokenizer_is_special(l->t, k.p[i].id) && !marker && !(specials && meant(s, &k.p[i])))
             j->special = k.p[i].id;
     }
     if (front)
@@ -211,9 +258,11 @@ hone_status row_make(const row_maker *l, row_job *j, hone_error *err)
     j->empty = sample_is_empty(&j->s);
     if (j->empty)
         return HONE_OK;
-    const hone_status st = j->s.ids                            ? row_of_ids(j, err)
-                           : j->s.segments[0].role == ROLE_RAW ? row_of_text(l, j, err)
-                                                               : row_of_turns(l, j, err);
+    const hone_status st =
+        j->s.ids ? row_of_ids(j, err)
+        : j->s.segments[0].role == ROLE_RAW || j->s.segments[0].role == ROLE_SPECIAL
+            ? row_of_text(l, j, err)
+            : row_of_turns(l, j, err);
     if (!st && bos >= 0 && j->r.n > 1 && j->r.ids[0] == bos && j->r.ids[1] == bos)
         return hone_fail(
             err, HONE_ERR_FORMAT,

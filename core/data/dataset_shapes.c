@@ -180,6 +180,11 @@ static hone_status get_place(const json_t *g, const char *key, size_t at, uint64
     return HONE_OK;
 }
 
+static bool is_raw(uint32_t role)
+{
+    return role == ROLE_RAW || role == ROLE_SPECIAL;
+}
+
 static hone_status read_segment(sample *s, const json_t *g, size_t at, hone_error *err)
 {
     const char *name = json_string_value(json_object_get(g, "role"));
@@ -188,13 +193,14 @@ static hone_status read_segment(sample *s, const json_t *g, size_t at, hone_erro
     uint64_t start, end;
     hone_str words;
     hone_status st;
-    while (role <= ROLE_ASSISTANT && (!name || strcmp(name, role_name(role)) != 0))
+    while (role <= ROLE_SPECIAL && (!name || strcmp(name, role_name(role)) != 0))
         role++;
-    if (role > ROLE_ASSISTANT)
-        return hone_fail(err, HONE_ERR_FORMAT,
-                         "segment %zu: the role \"%s\" is none of raw, system, user, assistant",
-                         at + 1, name ? name : "(none)");
-    if (s->n_segments && (role == ROLE_RAW) != (s->segments[0].role == ROLE_RAW))
+    if (role > ROLE_SPECIAL)
+        return hone_fail(
+            err, HONE_ERR_FORMAT,
+            "segment %zu: the role \"%s\" is none of raw, system, user, assistant, special", at + 1,
+            name ? name : "(none)");
+    if (s->n_segments && is_raw(role) != is_raw(s->segments[0].role))
         return hone_fail(err, HONE_ERR_FORMAT, "segment %zu: raw text and turns in one sample",
                          at + 1);
     if (learn && !json_is_boolean(learn))
@@ -208,7 +214,7 @@ static hone_status read_segment(sample *s, const json_t *g, size_t at, hone_erro
     if ((st = get_string(g, "text", true, &words, err)) ||
         (st = get_place(g, "start", at, &start, err)) || (st = get_place(g, "end", at, &end, err)))
         return st;
-    const bool learned = learn ? json_is_true(learn) : role == ROLE_RAW || role == ROLE_ASSISTANT;
+    const bool learned = learn ? json_is_true(learn) : is_raw(role) || role == ROLE_ASSISTANT;
     return sample_add(s, role, learned, words, start, end > start ? end - start : 0, err);
 }
 

@@ -12,7 +12,7 @@
 
 const char *role_name(uint32_t role)
 {
-    static const char *const names[] = { "raw", "system", "user", "assistant" };
+    static const char *const names[] = { "raw", "system", "user", "assistant", "special" };
     return role < sizeof names / sizeof *names ? names[role] : "unknown";
 }
 
@@ -20,8 +20,10 @@ void sample_finish(sample *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->n_segments; i++)
+    for (size_t i = 0; i < s->n_segments; i++) {
         free(s->segments[i].text);
+        free(s->segments[i].file);
+    }
     free(s->segments);
     free(s->ids);
     free(s->labels);
@@ -110,6 +112,8 @@ static json_t *segment_to_json(const sample_segment *g)
     bad |= json_object_set_new(o, "learn", json_boolean(g->learn));
     bad |= json_object_set_new(o, "start", json_integer((json_int_t)g->src_off));
     bad |= json_object_set_new(o, "end", json_integer((json_int_t)(g->src_off + g->src_len)));
+    if (g->file)
+        bad |= json_object_set_new(o, "file", json_string(g->file));
     if (!bad)
         return o;
     json_decref(o);
@@ -122,7 +126,7 @@ static json_t *source_to_json(const sample *s)
     uint64_t start = UINT64_MAX, end = 0;
     for (size_t i = 0; i < s->n_segments; i++) {
         const sample_segment *g = &s->segments[i];
-        if (!g->src_len)
+        if (!g->src_len || g->file)
             continue;
         if (g->src_off < start)
             start = g->src_off;

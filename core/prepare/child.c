@@ -228,18 +228,19 @@ static void sample_prompt(const hone_sample_sink *sink, hone_str version)
     c->prompt[n] = '\0';
 }
 
-static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *segments,
-                              uint64_t n, hone_error *err)
+/* budget: of the sample it is a part of; 0: a sample of its own. */
+static hone_status put(child *c, const hone_segment *segments, uint64_t n, uint64_t budget,
+                       hone_error *err)
 {
-    child *c = sink->ctx;
     const size_t at = frame_begin(&c->out, FRAME_SAMPLE);
     frame_put_u32(&c->out, c->who - 1);
+    frame_put_u64(&c->out, budget);
     frame_put_u32(&c->out, (uint32_t)n);
     for (uint64_t i = 0; i < n; i++) {
         const hone_segment *s = &segments[i];
-        if (s->role > HONE_ROLE_ASSISTANT || !(s->loss_weight == 0.0f || s->loss_weight == 1.0f))
+        if (s->role > HONE_ROLE_SPECIAL || !(s->loss_weight == 0.0f || s->loss_weight == 1.0f))
             return hone_fail(err, HONE_ERR_ARG,
-                             "segment %llu: role %u and loss weight %g, expected 0 to 3 and 0 or 1",
+                             "segment %llu: role %u and loss weight %g, expected 0 to 4 and 0 or 1",
                              (unsigned long long)i + 1, s->role, (double)s->loss_weight);
         frame_put_u32(&c->out, s->role);
         frame_put_u32(&c->out, s->loss_weight > 0);
@@ -254,6 +255,20 @@ static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *
     if (c->out.n > FLUSH_BYTES && !flush(c))
         _exit(0);
     return HONE_OK;
+}
+
+static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *segments,
+                              uint64_t n, hone_error *err)
+{
+    return put(sink->ctx, segments, n, 0, err);
+}
+
+static hone_status sample_join(const hone_sample_sink *sink, const hone_segment *segments,
+                               uint64_t n, uint64_t budget, hone_error *err)
+{
+    if (!budget)
+        return hone_fail(err, HONE_ERR_ARG, "samples of 0 tokens cannot be joined");
+    return put(sink->ctx, segments, n, budget, err);
 }
 
 /* ---------------------------------------------------------------- one document */
@@ -316,7 +331,8 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
                                     .add = sample_put,
                                     .lost = sample_lost,
                                     .prompt = sample_prompt,
-                                    .dropped = sample_dropped };
+                                    .dropped = sample_dropped,
+                                    .join = sample_join };
     bool taken = false;
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         const hone_recipe *ops = c->recipes[k].c->ops;
@@ -343,7 +359,8 @@ static hone_status finish_recipes(child *c, hone_error *err)
                                     .add = sample_put,
                                     .lost = sample_lost,
                                     .prompt = sample_prompt,
-                                    .dropped = sample_dropped };
+                                    .dropped = sample_dropped,
+                                    .join = sample_join };
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         const hone_recipe *ops = c->recipes[k].c->ops;
         c->who = (uint32_t)k + 1;

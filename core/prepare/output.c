@@ -155,18 +155,48 @@ static uint64_t split_name(const run *r, const document *d)
     return name;
 }
 
+typedef struct output_of { /* where a joined sample goes */
+    run *r;
+    const document *d;
+    tally *t;
+} output_of;
+
+static hone_status write_to(void *ctx, sample *s, hone_error *err)
+{
+    const output_of *o = ctx;
+    return write_sample(o->r, o->d, s, o->t, err);
+}
+
+hone_status write_joined(run *r, hone_error *err)
+{
+    const document none = { 0 };
+    tally t = { 0 };
+    output_of one = { r, &none, &t };
+    const hone_status st = join_end(r, write_to, &one, err);
+    r->report->samples += t.written;
+    r->report->duplicates += t.duplicates;
+    return st;
+}
+
 static hone_status write_samples(run *r, document *d, tally *t, hone_error *err)
 {
     spool_reader in = { .s = &d->said };
-    hone_status st = stage_document(&r->stage, split_name(r, d), err);
+    const uint64_t name = split_name(r, d);
+    hone_status st = HONE_OK;
     frame f;
+    if (r->o->split > 0 && r->joined_name != name) /* no sample is of both sides of the split */
+        st = write_joined(r, err);
+    r->joined_name = name;
+    if (!st)
+        st = stage_document(&r->stage, name, err);
     while (!st && !(st = spool_next(&in, &f, err))) {
         sample s = { 0 };
         bool fault;
         if (f.type != FRAME_SAMPLE)
             continue;
+        output_of one = { r, d, t };
         if (!(st = take_about(r, d, &f, &s, &fault, err)))
-            st = write_sample(r, d, &s, t, err);
+            st = s.join ? join_part(r, &s, write_to, &one, err) : write_sample(r, d, &s, t, err);
         sample_finish(&s);
     }
     spool_reader_finish(&in);

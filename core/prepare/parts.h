@@ -22,7 +22,9 @@
 #define FRAME_FINISH 2  /* to the child: run the recipes' finish()                        */
 #define FRAME_READY \
     3 /* from the child: plugins are open, it is locked down; 1: it needs all documents */
-#define FRAME_SAMPLE 4   /* recipe, n segments of (role, learn, start, length, text), prompt */
+#define FRAME_SAMPLE \
+    4 /* recipe, tokens of the sample it is a part of or 0, n segments of (role, learn,
+                          start, length, text), prompt */
 #define FRAME_LOST 5     /* who (0: reader, 1 + k: recipe k), bytes, why                   */
 #define FRAME_META 6     /* key, value; "unit" before the samples whose spans it is of     */
 #define FRAME_DONE 7     /* status, blocks, message: ends a request                        */
@@ -259,6 +261,14 @@ HONE_MUST_CHECK hone_status stage_add(stage *s, sample *x, uint32_t recipe,
 HONE_MUST_CHECK hone_status stage_write(stage *s, double share, uint64_t seed, file_writer *train,
                                         file_writer *val, int64_t *n_val, hone_error *err);
 
+/* join.c: samples made of parts that come from several documents */
+typedef struct joined {
+    sample s;      /* owned: the parts so far */
+    text words;    /* their text */
+    int64_t count; /* tokens, as the parts were counted */
+    size_t last;   /* the last part's first segment */
+} joined;
+
 typedef struct run {
     const prepare_options *o;
     const prepare_input *in;
@@ -284,8 +294,10 @@ typedef struct run {
     bool counting; /* the first walk: only counts */
     worker *workers;
     size_t n_workers;
-    bool asked;     /* the first child has said what its recipes need */
-    bool needs_all; /* a recipe has finish(): one process must see all documents */
+    bool asked;           /* the first child has said what its recipes need */
+    bool needs_all;       /* a recipe has finish(): one process must see all documents */
+    joined *joined;       /* owned: one per recipe; NULL until one is needed */
+    uint64_t joined_name; /* split_name() of the document it ends with */
 
     uint8_t config_key[KEY_BYTES]; /* of readers, recipes, tokenizer: what all documents share */
     char *cache;                   /* owned: folder, or NULL */
@@ -386,7 +398,20 @@ void cache_keep(run *r, const document *d);
 /* Within its size again; after the run. */
 void cache_trim(const run *r);
 
+/* join.c */
+/* Takes *part into the recipe's sample; one that is full goes to write(). */
+HONE_MUST_CHECK hone_status join_part(run *r, sample *part,
+                                      hone_status (*write)(void *ctx, sample *s, hone_error *err),
+                                      void *ctx, hone_error *err);
+/* The samples that are not full, after the last document. */
+HONE_MUST_CHECK hone_status join_end(run *r,
+                                     hone_status (*write)(void *ctx, sample *s, hone_error *err),
+                                     void *ctx, hone_error *err);
+void join_finish(run *r);
+
 /* output.c */
+/* What is joined of several documents, after the last. */
+HONE_MUST_CHECK hone_status write_joined(run *r, hone_error *err);
 HONE_MUST_CHECK hone_status output_open(run *r, hone_error *err);
 /* The document whose turn it is: samples out, report, memory back. */
 HONE_MUST_CHECK hone_status write_document(run *r, document *d, hone_error *err);

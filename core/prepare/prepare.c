@@ -235,7 +235,15 @@ static hone_status read_all_documents(run *r, hone_error *err)
     r->counting = false;
     if ((st = walk_sources(r, err)) || (st = drain(r, err)))
         return st;
-    return finish_all(r, err);
+    if ((st = finish_all(r, err)))
+        return st;
+    return write_joined(r, err);
+}
+
+static hone_str special_token(const hone_tokenizer_service *self, uint32_t purpose)
+{
+    const char *spelling = tokenizer_special_for(self->ctx, purpose);
+    return hone_s(spelling ? spelling : "");
 }
 
 hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepare_report *report,
@@ -249,7 +257,8 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
               .began = clock_now() };
     const hone_tokenizer_service service = { .struct_size = sizeof service,
                                              .ctx = (void *)(uintptr_t)in->tokenizer,
-                                             .count = count_tokens };
+                                             .count = count_tokens,
+                                             .special = special_token };
     int lock = -1;
     hone_status st;
     (void)clock_gettime(CLOCK_REALTIME, &r.started);
@@ -273,6 +282,7 @@ hone_status prepare_run(const prepare_options *o, const prepare_input *in, prepa
     if (!(st = output_commit(&r, err)))
         cache_trim(&r);
 out:
+    join_finish(&r);
     for (size_t i = 0; r.workers && i < r.n_workers; i++) {
         worker_stop(&r.workers[i], st != HONE_OK, NULL);
         free(r.workers[i].in);

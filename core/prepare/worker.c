@@ -136,7 +136,10 @@ hone_status hand_out(run *r, worker *w, int64_t index, hone_error *err)
 /* out: NULL where the frame is only checked. */
 static hone_status take_sample(const run *r, document *d, frame *f, sample *out, hone_error *err)
 {
-    const uint32_t recipe = frame_u32(f), n = frame_u32(f);
+    const uint32_t recipe = frame_u32(f);
+    const uint64_t join = frame_u64(f);
+    const uint32_t n = frame_u32(f);
+    bool raw = true, turns = true;
     const char *unit = json_string_value(json_object_get(d->meta, "unit"));
     const uint64_t n_units = unit ? UINT32_MAX : d->bytes;
     hone_status st = HONE_OK;
@@ -147,7 +150,10 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
         const uint32_t role = frame_u32(f), learn = frame_u32(f);
         const uint64_t start = frame_u64(f), length = frame_u64(f);
         const hone_str words = frame_str(f);
-        if (f->bad || role > HONE_ROLE_ASSISTANT || (role == HONE_ROLE_RAW && n != 1))
+        const bool is_raw = role == HONE_ROLE_RAW || role == HONE_ROLE_SPECIAL;
+        raw &= is_raw;
+        turns &= !is_raw;
+        if (f->bad || role > HONE_ROLE_SPECIAL || (!raw && !turns) || (join && !raw))
             st = hone_fail(err, HONE_ERR_FORMAT, "a sample with a malformed segment %u", i + 1);
         else if (d->sourced && (start > n_units || length > n_units - start))
             st = hone_fail(err, HONE_ERR_FORMAT, "a sample from %ss %llu+%llu of a file of %llu",
@@ -167,6 +173,7 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
         d->n += !st;
         return st;
     }
+    s.join = join;
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
     s.version =
         mem_strdup(r->recipes[recipe].row.file ? r->recipes[recipe].row.file->note.version : "");

@@ -118,9 +118,11 @@ static void hold(text_rig *g, size_t i, const samples *s)
         bool learned = false;
         for (size_t j = 0; j < s->p[k].n; j++) {
             const hone_segment *e = &s->p[k].segments[j];
-            if (e->role > HONE_ROLE_ASSISTANT)
+            if (e->role > HONE_ROLE_SPECIAL)
                 text_rig_fail(g, "document %zu: role %u", i, e->role);
-            if (e->role == HONE_ROLE_RAW && s->p[k].n != 1)
+            const bool raw = e->role == HONE_ROLE_RAW || e->role == HONE_ROLE_SPECIAL;
+            const uint32_t first = s->p[k].segments[0].role;
+            if (raw != (first == HONE_ROLE_RAW || first == HONE_ROLE_SPECIAL))
                 text_rig_fail(g, "document %zu: raw text beside other segments", i);
             if (!(e->loss_weight >= 0 && e->loss_weight <= 1))
                 text_rig_fail(g, "document %zu: loss_weight %g", i, (double)e->loss_weight);

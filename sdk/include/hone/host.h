@@ -53,12 +53,23 @@ struct hone_host {
  * bring their own. Absent when no model is configured. */
 #define HONE_SERVICE_TOKENIZER "hone.tokenizer/1"
 
+/* What a special token is for. */
+#define HONE_TOKEN_FIM_PREFIX 1 /* fill in the middle: begins a sample, before the prefix    */
+#define HONE_TOKEN_FIM_SUFFIX 2 /* before the suffix                                         */
+#define HONE_TOKEN_FIM_MIDDLE 3 /* before what is to be filled in                            */
+#define HONE_TOKEN_FIM_END 4    /* after what was filled in                                  */
+#define HONE_TOKEN_FILE 5       /* before a file of a repository; its path follows           */
+#define HONE_TOKEN_REPOSITORY 6 /* before a repository's name                                */
+
 typedef struct hone_tokenizer_service {
     uint32_t struct_size, reserved;
     void *ctx;
     /* Tokens that text becomes, without BOS, EOS or template. Special-token
      * spellings inside text count as plain text. Negative: no memory. [any] */
     int64_t (*count)(const struct hone_tokenizer_service *self, hone_str text);
+    /* How the model spells its special token for a purpose (HONE_TOKEN_*), for a segment of
+     * HONE_ROLE_SPECIAL; empty: it has none. It lives as long as the service. [any] */
+    hone_str (*special)(const struct hone_tokenizer_service *self, uint32_t purpose);
 } hone_tokenizer_service;
 
 HONE_END

@@ -19,10 +19,11 @@ HONE_BEGIN
 #define HONE_ROLE_SYSTEM 1
 #define HONE_ROLE_USER 2
 #define HONE_ROLE_ASSISTANT 3
+#define HONE_ROLE_SPECIAL 4 /* among raw text: the spelling of a special token, which it becomes */
 
 typedef struct hone_segment {  /* FROZEN */
     uint32_t role;             /* HONE_ROLE_*                                      */
-    float loss_weight;         /* 0: masked, 1: learned; raw and assistant are 1   */
+    float loss_weight;         /* 0: masked, 1: learned                            */
     hone_str text;             /* valid UTF-8                                      */
     uint64_t src_off, src_len; /* bytes of the document it came from              */
     uint64_t reserved;
@@ -46,7 +47,7 @@ typedef struct hone_document {
 typedef struct hone_sample_sink {
     uint32_t struct_size, reserved;
     void *ctx;
-    /* One sample of n segments: a single raw one, or turns. */
+    /* One sample of n segments: one text of raw ones, with special tokens among them, or turns. */
     hone_status (*add)(const struct hone_sample_sink *sink, const hone_segment *segments,
                        uint64_t n, hone_error *err);
     /* Part of the document yields no sample, because of `why` (a short phrase,
@@ -59,6 +60,11 @@ typedef struct hone_sample_sink {
     /* n things that were made (by a model, from the document) are not used, because of `why`: counted in
      * the report. Ask for it with HONE_HAS_CALL. */
     void (*dropped)(const struct hone_sample_sink *sink, uint64_t n, const char *why);
+    /* Raw segments (and special tokens) that go on where the last join() of this recipe ended, in
+     * this document or an earlier one: the host makes samples of them that have at most `budget`
+     * tokens. What one call brings stays together and has to fit. */
+    hone_status (*join)(const struct hone_sample_sink *sink, const hone_segment *segments,
+                        uint64_t n, uint64_t budget, hone_error *err);
 } hone_sample_sink;
 
 typedef struct hone_recipe {

@@ -434,6 +434,75 @@ static void test_dataset_split__edges(void)
     finish(&f);
 }
 
+/* Special tokens among raw text are tokens, masked where they are not learned; what only looks like
+ * one is counted; what is none of the model's stops the run. */
+static void test_dataset_load__fills_in_the_middle(void)
+{
+    static const char *const families[][6] = {
+        { "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|endoftext|>", "<|file_sep|>",
+          NULL },
+        { "\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>", "\u2581<EOT>", NULL },
+        { "<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>",
+          "<\uff5cfim\u2581end\uff5c>", NULL },
+        { "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>", "<filename>", NULL },
+        { "<fim_prefix>", "<fim_suffix>", NULL },
+    };
+    for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
+        fixture f = {
+            .o = { .seq_len = 64, .raw_bos = true, .raw_eos = true, .over_long = OVERLONG_DEFAULT }
+        };
+        text rows = { 0 };
+        f.t = tiny_tokenizer(true, families[k], TINY_CONFIG);
+        const char *prefix = tokenizer_special_for(f.t, HONE_TOKEN_FIM_PREFIX);
+        const char *suffix = tokenizer_special_for(f.t, HONE_TOKEN_FIM_SUFFIX);
+        const char *middle = tokenizer_special_for(f.t, HONE_TOKEN_FIM_MIDDLE);
+        const char *end = tokenizer_special_for(f.t, HONE_TOKEN_FIM_END);
+        const char *file = tokenizer_special_for(f.t, HONE_TOKEN_FILE);
+        CHECK(tokenizer_special_for(f.t, 0) == NULL && tokenizer_special_for(f.t, 99) == NULL);
+        if (k == 4) { /* two of three */
+            CHECK(!prefix && !suffix && !middle && !end && !file);
+            finish(&f);
+            continue;
+        }
+        CHECK_STR(prefix, families[k][0]);
+        CHECK_STR(suffix, families[k][1]);
+        CHECK_STR(middle, families[k][2]);
+        CHECK_STR(end, k == 2 ? "</s>" : families[k][3]);
+        CHECK((file != NULL) == (k == 0 || k == 3));
+        text_printf(&rows,
+                    "{\"segments\":[{\"role\":\"special\",\"text\":\"%s\",\"learn\":false},"
+                    "{\"role\":\"raw\",\"text\":\"ab\",\"learn\":false},"
+                    "{\"role\":\"special\",\"text\":\"%s\",\"learn\":false},"
+                    "{\"role\":\"raw\",\"text\":\"ef\",\"learn\":false},"
+                    "{\"role\":\"special\",\"text\":\"%s\",\"learn\":false},"
+                    "{\"role\":\"raw\",\"text\":\"cd\",\"learn\":true},"
+                    "{\"role\":\"special\",\"text\":\"%s\",\"learn\":true}]}\n",
+                    prefix, suffix, middle, end);
+        CHECK_OK(load(&f, rows.p), f.err);
+        CHECK_INT(f.d.n, 1);
+        if (f.d.n == 1) {
+            const row *r = &f.d.rows[0];
+            const int32_t last = k == 2 ? TINY_EOS : 262;
+            const int32_t ids[] = { TINY_BOS, 259, 'a', 'b', 260, 'e', 'f', 261, 'c', 'd', last };
+            CHECK_INT(r->n, 11);
+            for (int32_t i = 0; i < r->n && i < 11; i++) {
+                CHECK_INT(r->ids[i], ids[i]);
+                if (i > 0)
+                    CHECK_INT(r->labels[i], i >= 8 ? r->ids[i] : LABEL_MASKED);
+            }
+            CHECK_INT(r->n_learned, 3);
+        }
+        CHECK_INT(f.d.report.special_in_text, 0);
+        text_finish(&rows);
+        CHECK(load(&f, "{\"segments\":[{\"role\":\"special\",\"text\":\"<none>\"},"
+                       "{\"role\":\"raw\",\"text\":\"a\"}]}\n") != HONE_OK);
+        CHECK_HAS(f.err.message, "\"<none>\" is no special token of this model");
+        CHECK(load(&f, "{\"segments\":[{\"role\":\"special\",\"text\":\"a\"},"
+                       "{\"role\":\"user\",\"text\":\"a\"}]}\n") != HONE_OK);
+        finish(&f);
+    }
+}
+
 int main(void)
 {
     RUN(test_dataset_load__masks_the_prompt_of_pairs);
@@ -450,5 +519,6 @@ int main(void)
     RUN(test_dataset_load__reports);
     RUN(test_dataset_split__sets_whole_documents_aside);
     RUN(test_dataset_split__edges);
+    RUN(test_dataset_load__fills_in_the_middle);
     return TEST_EXIT();
 }

@@ -78,6 +78,13 @@ static int64_t service_count(const hone_tokenizer_service *self, hone_str s)
     return test_count(s.p, s.n);
 }
 
+static hone_str service_special(const hone_tokenizer_service *self, uint32_t purpose)
+{
+    static const char *const names[] = { "", "<PRE>", "<SUF>", "<MID>", "<EOT>", "<FILE>", "" };
+    (void)self;
+    return hone_s(purpose < sizeof names / sizeof *names ? names[purpose] : "");
+}
+
 static const void *host_service(const hone_host *host, const char *id)
 {
     const test_host *h = (const test_host *)(const void *)host;
@@ -100,7 +107,9 @@ void test_host_init(test_host *h)
                   .parallel_for = host_parallel_for,
                   .random = host_random,
                   .service = host_service },
-        .tokenizer = { .struct_size = sizeof(hone_tokenizer_service), .count = service_count },
+        .tokenizer = { .struct_size = sizeof(hone_tokenizer_service),
+                       .count = service_count,
+                       .special = service_special },
     };
 }
 
@@ -433,6 +442,20 @@ static hone_status samples_add(const hone_sample_sink *sink, const hone_segment 
     return HONE_OK;
 }
 
+static hone_status samples_join(const hone_sample_sink *sink, const hone_segment *segments,
+                                uint64_t n, uint64_t budget, hone_error *err)
+{
+    samples *s = sink->ctx;
+    int64_t size = 0;
+    for (uint64_t i = 0; i < n; i++)
+        size += segments[i].role == HONE_ROLE_SPECIAL
+                    ? 1
+                    : test_count(segments[i].text.p, segments[i].text.n);
+    if ((uint64_t)size > budget)
+        broke(&s->broken, "a part is larger than the sample it is for");
+    return samples_add(sink, segments, n, err);
+}
+
 static void samples_lost(const hone_sample_sink *sink, uint64_t bytes, const char *why)
 {
     samples *s = sink->ctx;
@@ -459,7 +482,8 @@ hone_status samples_make(samples *s, const instance *recipe, const page *g, cons
                                     .add = samples_add,
                                     .lost = samples_lost,
                                     .prompt = samples_prompt,
-                                    .dropped = samples_dropped };
+                                    .dropped = samples_dropped,
+                                    .join = samples_join };
     const hone_document document = { .struct_size = sizeof document,
                                      .name = hone_s(name),
                                      .title = hone_s(g->title ? g->title : ""),
@@ -478,7 +502,8 @@ hone_status samples_finish_recipe(samples *s, const instance *recipe, hone_error
                                     .add = samples_add,
                                     .lost = samples_lost,
                                     .prompt = samples_prompt,
-                                    .dropped = samples_dropped };
+                                    .dropped = samples_dropped,
+                                    .join = samples_join };
     return ((const hone_recipe *)recipe->desc->ops)->finish(recipe->self, &sink, err);
 }
 

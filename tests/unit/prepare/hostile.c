@@ -152,7 +152,9 @@ static hone_status process(void *self, const hone_document *document, const hone
             (void)!write(3, b->text.p + 4, b->text.n - 4);
             continue;
         }
-        const hone_status st = sink->add(sink, &s, 1, err);
+        const int join = starts(b->text, "join ");
+        const hone_status st =
+            join ? sink->join(sink, &s, 1, 24, err) : sink->add(sink, &s, 1, err);
         if (st)
             return st;
     }
