@@ -47,11 +47,14 @@ static hone_status move_segments(joined *j, sample *s, size_t from, hone_error *
         free(to->file);
         free(to->recipe);
         free(to->unit);
+        free(to->version);
+        to->version = s->version ? mem_strdup(s->version) : NULL;
         to->file = s->file ? mem_strdup(s->file) : NULL;
         to->recipe = s->recipe ? mem_strdup(s->recipe) : NULL;
         to->unit = s->unit ? mem_strdup(s->unit) : NULL;
         to->join = s->join;
-        if ((s->file && !to->file) || (s->recipe && !to->recipe) || (s->unit && !to->unit))
+        if ((s->version && !to->version) || (s->file && !to->file) || (s->recipe && !to->recipe) ||
+            (s->unit && !to->unit))
             return hone_fail(err, HONE_ERR_NOMEM, "no memory for a sample");
     }
     if (!mem_grow(&to->segments, &to->cap_segments, to->n_segments + s->n_segments - from,
@@ -119,7 +122,8 @@ static hone_status flush(const run *r, joined *j,
         sample rest = { .join = j->s.join,
                         .file = j->s.segments[j->last].file,
                         .recipe = j->s.recipe,
-                        .unit = j->s.unit };
+                        .unit = j->s.unit,
+                        .version = j->s.version };
         const size_t from = j->last;
         if (!rest.file)
             rest.file = j->s.file;
