@@ -15,12 +15,15 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <stdio.h>
 
 #define BY_ICONV 0
 #define BY_UTF8 1
 #define BY_CP1252 2
 #define BY_UTF16LE 3
 #define BY_UTF16BE 4
+
+#define LOOK_FOR 65536 /* bytes in which zeros are counted */
 
 struct charset {
     const char *name;   /* for iconv and messages */
@@ -240,6 +243,57 @@ static uint64_t next_iconv(const char *p, uint64_t n, uint32_t *cp, void *conver
 static next_fn *const readers[] = { next_iconv, next_utf8, next_cp1252, next_utf16le,
                                     next_utf16be };
 
+static const charset *row_by(int by)
+{
+    size_t i = 0;
+    while (charsets[i].by != by)
+        i++;
+    return &charsets[i];
+}
+
+/* UTF-16 without a mark: text of any language has blanks and line ends, whose high half is zero,
+ * and no zeros on the other side. */
+static const charset *look_for_utf16(hone_str bytes)
+{
+    const uint64_t n = bytes.n < LOOK_FOR ? bytes.n & ~1ull : LOOK_FOR;
+    uint64_t zeros[2] = { 0, 0 };
+    for (uint64_t i = 0; i < n; i++)
+        zeros[i & 1] += bytes.p[i] == 0;
+    if (bytes.n % 2 || n < 8)
+        return NULL;
+    if (zeros[1] * 10 > n && zeros[0] * 50 < n)
+        return row_by(BY_UTF16LE);
+    return zeros[0] * 10 > n && zeros[1] * 50 < n ? row_by(BY_UTF16BE) : NULL;
+}
+
+/* Text that is not UTF-8 is windows-1252 when more of its high bytes stand alone than in sequences
+ * of UTF-8, each is a letter or sign there, and no control character is among the others. A
+ * UTF-8 text with a few bad bytes stays UTF-8. */
+static const charset *look_for_cp1252(hone_str bytes)
+{
+    uint64_t alone = 0, good = 0, letters = 0;
+    for (uint64_t i = 0, k; i < bytes.n; i += k) {
+        const unsigned char c = (unsigned char)bytes.p[i];
+        uint32_t cp;
+        k = 1;
+        if (c < 0x80) {
+            if (c < 0x20 && !strchr("\t\n\r\f\x1b", c))
+                return NULL;
+            continue;
+        }
+        k = hone_utf8_next(bytes.p + i, bytes.n - i, &cp);
+        if (cp != UINT32_MAX) {
+            good++;
+            continue;
+        }
+        if (c == 0x81 || c == 0x8d || c == 0x8f || c == 0x90 || c == 0x9d)
+            return NULL;
+        alone++;
+        letters += c >= 0xc0 || c >= 0x91;
+    }
+    return alone > good && letters * 2 > alone && alone * 4 < bytes.n ? row_by(BY_CP1252) : NULL;
+}
+
 /* The charset to read with, and in *skip the length of the byte order mark. */
 static hone_status choose(const decoder *d, const charset **out, uint64_t *skip, hone_str bytes,
                           hone_str label, hone_error *err)
@@ -267,7 +321,7 @@ static hone_status choose(const decoder *d, const charset **out, uint64_t *skip,
         *out = d->fixed;
     else if (label.p)
         *out = charset_find(label);
-    else
+    else if (!(*out = look_for_utf16(bytes)) && !(*out = look_for_cp1252(bytes)))
         *out = UTF8_ROW;
     if (!*out)
         return hone_fail(err, HONE_ERR_FORMAT,
@@ -378,6 +432,11 @@ void decoded_report(const decoded *d, const hone_block_sink *sink)
                    "bytes that are not text in the document's encoding, read as U+FFFD");
     if (d->control)
         sink->lost(sink, d->control, "control characters");
+    if (d->charset != UTF8_ROW && HONE_HAS_CALL(sink, note)) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "read as %s", d->charset->name);
+        sink->note(sink, line);
+    }
 }
 
 uint64_t decoded_src(const decoded *d, uint64_t at)

@@ -1,8 +1,9 @@
 /*
  * decode.h - a document's bytes as clean UTF-8, and the way back to its byte offsets.
  *
- * Shared by the readers of text formats. Nothing is guessed: the encoding is the byte
- * order mark's, the one the document or the user names, or UTF-8.
+ * Shared by the readers of text formats. The encoding is the byte order mark's or the one the
+ * document or the user names; else UTF-16 or windows-1252 where the bytes can hardly be anything
+ * else, and UTF-8. Any other than UTF-8 is said in the report.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -57,8 +58,8 @@ void decoded_span(const decoded *d, uint64_t start, uint64_t end, hone_block *bl
 /* 0x80..0x9f of windows-1252, which numeric references of HTML mean by these numbers; others unchanged. */
 uint32_t decode_cp1252(uint32_t c);
 
-#define DECODE_OPTION_HELP                                                                 \
-    "of the bytes: auto (byte order mark, the document's own word, else UTF-8), or a name" \
+#define DECODE_OPTION_HELP                                                                    \
+    "of the bytes: auto (byte order mark, the document's own word, else by looks), or a name" \
     " such as windows-1252"
 
 #endif /* READERS_DECODE_H */
