@@ -13,7 +13,6 @@
 #include "core/model/weights_io.h"
 
 enum { LANES = 8 };
-#define PIECE ((uint64_t)8 << 20) /* bytes brought from the device at a time */
 #define ODD_1 UINT64_C(0x9e3779b97f4a7c15)
 #define ODD_2 UINT64_C(0xbf58476d1ce4e5b9)
 
@@ -41,7 +40,7 @@ static void add_bytes(uint64_t h[LANES], const uint8_t *p, uint64_t n)
 hone_status model_base_hash(model *m, uint64_t *hash, hone_error *err)
 {
     uint64_t h[LANES] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-    uint8_t *bytes = mem_new(1, PIECE);
+    uint8_t *bytes = mem_new(1, HASH_PIECE);
     hone_status st = HONE_OK;
     if (!bytes)
         return hone_fail(err, HONE_ERR_NOMEM, "model: no memory to look at its weights");
@@ -52,8 +51,8 @@ hone_status model_base_hash(model *m, uint64_t *hash, hone_error *err)
         for (uint32_t k = 0; k < w->w.n_planes && st == HONE_OK; k++) {
             const hone_tensor *t = &w->w.plane[k];
             const uint64_t all = weight_plane_bytes(w, k);
-            for (uint64_t at = 0; at < all && st == HONE_OK; at += PIECE) {
-                const uint64_t n = all - at < PIECE ? all - at : PIECE;
+            for (uint64_t at = 0; at < all && st == HONE_OK; at += HASH_PIECE) {
+                const uint64_t n = all - at < HASH_PIECE ? all - at : HASH_PIECE;
                 st = ops_download(m->o, bytes, t->buf, t->offset + at, n, err);
                 if (st == HONE_OK)
                     add_bytes(h, bytes, n);

@@ -86,6 +86,8 @@ typedef struct plan {
     uint64_t load; /* host memory at most while weights are loaded */
 } plan;
 uint64_t plan_total(const plan *p);
+#define HASH_PIECE \
+    ((uint64_t)8 << 20) /* bytes that model_base_hash() brings from the device at a time */
 
 /* ------------------------------------------------------------------------ model */
 

@@ -242,9 +242,9 @@ HONE_MUST_CHECK hone_status model_check_tokenizer(const model *m, const tokenize
 int64_t model_bytes(const model *m); /* device bytes: all buffers, planned or there */
 int64_t model_bytes_of(const model *m, bytes_kind kind);
 /* Host memory besides: staging that stays; and at most while weights are loaded, while the
- * result is saved. */
+ * result is saved, while model_base_hash() looks at them. */
 typedef struct model_host_bytes {
-    int64_t staging, load, save;
+    int64_t staging, load, save, hash;
 } model_host_bytes;
 model_host_bytes model_host(const model *m);
 

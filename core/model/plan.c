@@ -150,5 +150,6 @@ model_host_bytes model_host(const model *m)
         .load = (int64_t)m->plan.load,
         /* a tensor as it is and as it is written */
         .save = largest * 2 * (int64_t)sizeof(float),
+        .hash = (int64_t)HASH_PIECE,
     };
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Host memory a run takes beside its buffers: threads, code that libraries write, lists. */
-#define RUN_OWN ((int64_t)24 << 20)
+#define RUN_OWN ((int64_t)12 << 20)
 #define PAGED_LEAST ((int64_t)16 << 20)
 #define CHECKPOINT_STAGING ((int64_t)4 << 20)
 
@@ -91,7 +91,7 @@ static void add_up(run_plan *p, const model *m, const optimizer_memory *states)
     after_load = p->device_total - p->device[BYTES_WEIGHTS] - p->device[BYTES_ADAPTERS] -
                  p->device[BYTES_GRADIENTS];
     p->host_run = host.staging + states->host + RUN_OWN;
-    p->host_passing = larger(host.save, CHECKPOINT_STAGING);
+    p->host_passing = larger(larger(host.save, host.hash), CHECKPOINT_STAGING);
     p->host_passing = larger(p->host_passing, host.load - (p->unified ? after_load : 0));
     p->resident = p->host_base + p->host_run + p->host_passing + (p->unified ? p->device_total : 0);
     p->fits = (p->unified ? p->resident : p->device_total) <= p->limit;

@@ -1,137 +1,9 @@
 /*
- * test_plan.c - a run takes what its plan says: bytes on the device to the last one, resident
- * memory within the larger of 3 % and 64 MB.
- *
- *     test_plan memory BACKEND lora|full OPTIMIZER    a process of its own each
- *     test_plan                                       the rest
+ * test_plan.c - what a plan makes of too little memory, known figures, rates that are kept.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/train/plan_parts.h"
-#include "tests/unit/train/fixture.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-
-/* 42 million parameters: 168 MB in float32. */
-static const char config[] =
-    "{\"model_type\":\"llama\",\"vocab_size\":16384,\"hidden_size\":512,\"intermediate_size\":1376,"
-    "\"num_hidden_layers\":8,\"num_attention_heads\":8,\"num_key_value_heads\":4,"
-    "\"max_position_embeddings\":1024,\"tie_word_embeddings\":false}";
-
-/* Rows of random ids, 60 to 256 of them. */
-static dataset random_rows(size_t n)
-{
-    dataset d = { 0 };
-    CHECK(mem_grow(&d.rows, &d.cap, n, sizeof *d.rows));
-    for (d.n = 0; d.n < n; d.n++) {
-        row *r = &d.rows[d.n];
-        *r = (row){ .n = (int32_t)(60 + rng_u64(1, 2, d.n) % 197) };
-        r->ids = mem_new((size_t)r->n, sizeof *r->ids);
-        r->labels = mem_new((size_t)r->n, sizeof *r->labels);
-        for (int32_t i = 0; i < r->n; i++)
-            r->ids[i] = r->labels[i] = (int32_t)(rng_u64(3, d.n, (uint64_t)i) % 16384);
-        r->n_learned = r->n - 1;
-    }
-    fixture_hash(&d);
-    return d;
-}
-
-typedef struct planned {
-    train_options train;
-    adapter_options adapter;
-    model_options model;
-    plan_data data;
-    plan_input in;
-    dataset rows;
-    backend *back;
-    char *dir; /* owned: a folder with config.json */
-} planned;
-
-static const char *const all_linear[] = { "all-linear" };
-
-static void planned_init(planned *p, const char *spec, bool full, const char *opt)
-{
-    hone_error err = { 0 };
-    *p = (planned){ .train = trial_new(NULL).o, .rows = random_rows(24) };
-    p->dir = scratch("plan");
-    CHECK_OK(dir_make(p->dir, &err), err);
-    char *path = path_join(p->dir, "config.json");
-    CHECK_OK(file_write(path, config, sizeof config - 1, &err), err);
-    free(path);
-    p->train.method = full;
-    p->train.seq_len = 256;
-    p->train.batch = 2;
-    p->train.accumulate = 2;
-    p->train.steps = 3;
-    p->train.out = path_join(p->dir, "run");
-    p->adapter = (adapter_options){ .rank = 8, .alpha = 16, .targets = { all_linear, 1 } };
-    p->model = (model_options){ .dir = p->dir,
-                                .train = full ? TRAIN_FULL : TRAIN_LORA,
-                                .adapter = full ? NULL : &p->adapter,
-                                .fresh = true,
-                                .seq_len = p->train.seq_len,
-                                .batch = p->train.batch };
-    CHECK_OK(backend_open(&p->back, fixture_plugins, spec, NULL, NULL, &err), err);
-    CHECK_OK(plan_data_of(&p->data, &p->rows, NULL, &p->train, &err), err);
-    p->in = (plan_input){ .train = &p->train,
-                          .model = &p->model,
-                          .back = p->back,
-                          .plugins = fixture_plugins,
-                          .optimizer = opt,
-                          .adapter = &p->adapter,
-                          .data = &p->data };
-}
-
-static void planned_finish(planned *p)
-{
-    hone_error err = { 0 };
-    backend_close(p->back);
-    dataset_finish(&p->rows);
-    CHECK_OK(dir_remove(p->dir, &err), err);
-    free((char *)(uintptr_t)p->train.out);
-    free(p->dir);
-}
-
-/* 77: this method is not for this format. */
-static int memory(const char *spec, bool full, const char *opt)
-{
-    hone_error err = { 0 };
-    planned p;
-    run_plan plan = { 0 };
-    train_result result = { 0 };
-    model *m = NULL;
-    planned_init(&p, spec, full, opt);
-    const hone_status st = run_plan_make(&plan, &m, &p.in, &err);
-    if (st == HONE_ERR_UNSUPPORTED) {
-        planned_finish(&p);
-        return 77;
-    }
-    CHECK_OK(st, err);
-    CHECK(plan.fits);
-    CHECK_OK(model_load(m, &err), err);
-    CHECK_OK(train_run(m, &p.rows, NULL, &p.train, opt, NULL, fixture_plugins, NULL, NULL, NULL,
-                       &result, &err),
-             err);
-    CHECK_INT(result.model_bytes, plan.device_total + plan.paged_host);
-    const double off = (double)(result.peak_host_bytes - plan.resident);
-    const double allowed = fmax(0.03 * (double)plan.resident, 64e6);
-    printf("%s %s %s: %.1f MB planned, %.1f MB measured, off by %.1f of %.1f MB\n", spec,
-           full ? "full" : "lora", opt, (double)plan.resident / 1e6,
-           (double)result.peak_host_bytes / 1e6, off / 1e6, allowed / 1e6);
-#ifndef SANITIZED
-    CHECK(fabs(off) <= allowed);
-#endif
-    model_close(m);
-    planned_finish(&p);
-    return 0;
-}
+#include "tests/unit/train/planned.h"
 
 /* Less memory, less kept; too little, settings that fit. */
 static void test_plan__fits_into_what_it_is_given(void)
@@ -139,7 +11,7 @@ static void test_plan__fits_into_what_it_is_given(void)
     hone_error err = { 0 };
     planned p;
     run_plan all = { 0 }, least = { 0 }, some = { 0 };
-    planned_init(&p, fixture_backend, false, "adamw");
+    planned_init(&p, fixture_backend, false, "adamw", false);
     CHECK_OK(run_plan_make(&all, NULL, &p.in, &err), err);
     CHECK(all.fits);
     CHECK_INT(all.keep_all, 8);
@@ -189,7 +61,7 @@ static void test_plan__known_figures(void)
     };
     hone_error err = { 0 };
     planned p;
-    planned_init(&p, fixture_backend, false, "adamw");
+    planned_init(&p, fixture_backend, false, "adamw", false);
     backend *absent = NULL;
     CHECK_OK(backend_open_absent(&absent, fixture_plugins, "a100-80gb", "fp32", NULL, &err), err);
     p.in.back = absent;
@@ -221,7 +93,7 @@ static void test_plan__rates_are_kept(void)
     hone_error err = { 0 };
     planned p;
     plan_rates a = { 0 }, b = { 0 };
-    planned_init(&p, fixture_backend, false, "adamw");
+    planned_init(&p, fixture_backend, false, "adamw", false);
     CHECK(setenv("XDG_CACHE_HOME", p.dir, 1) == 0);
     CHECK_OK(rates_get(&a, p.back, "lora", false, &err), err);
     CHECK(a.known && a.correction == 1 && a.speed.bytes > 0 && a.speed.linear[2] > 0);
@@ -242,21 +114,10 @@ static void test_plan__rates_are_kept(void)
 
 int main(int argc, char **argv)
 {
-    char *self[2] = { argv[0], argc > 2 ? argv[2] : NULL };
-    if (!fixture_open(argc > 2 ? 2 : 1, self))
+    if (!fixture_open(argc, argv))
         return 77;
-    if (argc == 5 && strcmp(argv[1], "memory") == 0) {
-        component_row found;
-        const char *slash = strchr(argv[2], '/');
-        if (registry_find(&found, fixture_plugins, HONE_KIND_WEIGHTS, slash + 1, NULL) ||
-            registry_find(&found, fixture_plugins, HONE_KIND_OPTIMIZER, argv[4], NULL))
-            return 77;
-        if (memory(argv[2], strcmp(argv[3], "full") == 0, argv[4]) == 77)
-            return 77;
-    } else {
-        RUN(test_plan__fits_into_what_it_is_given);
-        RUN(test_plan__known_figures);
-        RUN(test_plan__rates_are_kept);
-    }
+    RUN(test_plan__fits_into_what_it_is_given);
+    RUN(test_plan__known_figures);
+    RUN(test_plan__rates_are_kept);
     return fixture_exit();
 }
