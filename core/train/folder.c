@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -130,29 +131,35 @@ hone_status folder_remove(const char *path, hone_error *err)
     return st;
 }
 
-/* "x.tmp.123", "x.old.123" */
-static bool is_temporary(const char *name)
+/* The process whose number ends "x.tmp.123" or "x.old.123"; 0: another name. */
+static long temporary_of(const char *name)
 {
     static const char *const marks[] = { ".tmp.", ".old." };
     size_t i;
     for (i = 0; i < sizeof marks / sizeof *marks; i++) {
         const char *at = strstr(name, marks[i]);
         if (at && at[5] && strspn(at + 5, "0123456789") == strlen(at + 5))
-            return true;
+            return strtol(at + 5, NULL, 10);
     }
-    return false;
+    return 0;
 }
 
-hone_status folder_sweep(const char *dir, hone_error *err)
+/* what: of folders "<what>.tmp.<pid>" alone, whose process is gone; NULL: of all in dir. */
+static hone_status sweep(const char *dir, const char *what, hone_error *err)
 {
+    const size_t n = what ? strlen(what) : 0;
     hone_status st = HONE_OK;
     const struct dirent *entry;
     DIR *d = opendir(dir);
     if (!d)
         return hone_fail(err, HONE_ERR_IO, "%s: %s", dir, strerror(errno));
     while (!st && (entry = readdir(d)) != NULL) {
+        const long pid = strncmp(entry->d_name, what ? what : "", n) == 0 && entry->d_name[n] != 0
+                             ? temporary_of(entry->d_name + n)
+                             : 0;
         char *path;
-        if (!is_temporary(entry->d_name))
+        if (!pid ||
+            (what && (entry->d_name[n] != '.' || kill((pid_t)pid, 0) == 0 || errno != ESRCH)))
             continue;
         path = path_join(dir, entry->d_name);
         if (!path) {
@@ -164,5 +171,19 @@ hone_status folder_sweep(const char *dir, hone_error *err)
         free(path);
     }
     closedir(d);
+    return st;
+}
+
+hone_status folder_sweep(const char *dir, hone_error *err)
+{
+    return sweep(dir, NULL, err);
+}
+
+hone_status folder_sweep_beside(const char *path, hone_error *err)
+{
+    char *parent = path_dir(path);
+    const hone_status st = parent ? sweep(parent, path_base(path), err)
+                                  : hone_fail(err, HONE_ERR_NOMEM, "%s: no memory", path);
+    free(parent);
     return st;
 }

@@ -116,11 +116,6 @@ HONE_MUST_CHECK hone_status optimizer_write(optimizer *o, size_t index, uint64_t
 
 /* ------------------------------------------------------------------ folders */
 
-/* A folder that appears whole or not at all: fill *tmp ("<path>.tmp.<pid>", owned by the
- * caller), then commit, which syncs it and puts it in the place of path. */
-HONE_MUST_CHECK hone_status folder_begin(char **tmp, const char *path, hone_error *err);
-HONE_MUST_CHECK hone_status folder_commit(const char *tmp, const char *path, hone_error *err);
-void folder_abort(const char *tmp); /* removes it; NULL is fine */
 /* Take a folder out of use in one move, then remove it. */
 HONE_MUST_CHECK hone_status folder_remove(const char *path, hone_error *err);
 /* Remove what killed processes left in dir under temporary names, naming each in the log.

@@ -111,4 +111,14 @@ HONE_MUST_CHECK hone_status train_evaluate(model *m, const dataset *d, int64_t s
                                            int64_t batch_rows, double *mean_nll, int64_t *n_tokens,
                                            hone_error *err);
 
+/* ------------------------------------------------------------------ folders */
+
+/* A folder that appears whole or not at all: fill *tmp ("<path>.tmp.<pid>", owned by the
+ * caller), then commit, which syncs it and puts it in the place of path. */
+HONE_MUST_CHECK hone_status folder_begin(char **tmp, const char *path, hone_error *err);
+HONE_MUST_CHECK hone_status folder_commit(const char *tmp, const char *path, hone_error *err);
+void folder_abort(const char *tmp); /* removes it; NULL is fine */
+/* Remove such folders of path whose processes were killed, naming each in the log. */
+HONE_MUST_CHECK hone_status folder_sweep_beside(const char *path, hone_error *err);
+
 #endif /* CORE_TRAIN_TRAIN_H */
