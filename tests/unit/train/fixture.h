@@ -173,15 +173,15 @@ static inline hone_status trial_run(trial *t, void (*look)(void *ctx, model *m),
     const adapter_options adapter = {
         .rank = 4, .alpha = 8, .dropout = t->dropout, .targets = { all, 1 }
     };
-    const bool lora = t->o.method == 0;
+    const bool adapts = t->o.method == 0;
     stopper s = { .at = t->stop_at };
     const train_hooks hooks = { .ctx = &s, .on_step = stop_at_step, .stop = &s.stop };
     dataset rows = fixture_rows(t->base, "rows.jsonl", 0, t->n_rows);
     dataset val = t->n_val ? fixture_rows(t->base, "eval.jsonl", 0, t->n_val) : (dataset){ 0 };
     model_options mo = { .dir = dir,
-                         .train = lora ? TRAIN_LORA : TRAIN_FULL,
-                         .adapter = lora && !t->adapter_as_saved ? &adapter : NULL,
-                         .adapter_dir = lora && t->adapter_as_saved ? adapter_dir : NULL,
+                         .train = adapts ? TRAIN_LORA : TRAIN_FULL,
+                         .adapter = adapts && !t->adapter_as_saved ? &adapter : NULL,
+                         .adapter_dir = adapts && t->adapter_as_saved ? adapter_dir : NULL,
                          .seed = (uint64_t)t->o.seed,
                          .fresh = t->o.fresh,
                          .seq_len = t->o.seq_len,
