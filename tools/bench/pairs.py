@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     a = parser.parse_args()
     processor()
-    print(f"== training steps, {a.threads} threads; ratio: how many times faster than what stands to its left"
+    print(f"== training steps, {a.threads} threads; x: seconds of the right one over those of the left one"
           + ("" if a.peer else "; without PyTorch"), flush=True)
     for row in ROWS + (LARGE if a.large else []):
         if a.only not in f"{row[0]} {row[1]}":
