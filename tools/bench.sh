@@ -48,6 +48,7 @@ bench_cpu() {
     build/tests/bench/bench_decode
     echo "== matrix products"
     build/tests/bench/bench_ops gemm
+    build/tests/bench/bench_ops bf16
 }
 
 bench_tokenizer() {

@@ -222,7 +222,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < FORMATS && !st; i++)
         st = open_format(o, plugins, &f[i], names[i], &err);
     if (!st)
-        st = ceilings_measure(&c, how.threads ? (int)how.threads : (int)ops_info(o)->threads, &err);
+        st = ceilings_measure(&c, how.threads ? (int)how.threads : (int)ops_info(o)->threads, false,
+                              &err);
     if (!st)
         st = measure(o, f, &c, &err);
     if (st)

@@ -1,7 +1,7 @@
 /*
  * bench_ops.c - the cpu device's ops as shares of what this machine can do.
  *
- *     bench_ops [gemm|rows] [--threads N] [--only M,N,K] [--option KEY=VALUE]...
+ *     bench_ops [gemm|bf16|rows] [--threads N] [--only M,N,K] [--option KEY=VALUE]...
  *
  * Matrix products run in turn with oneDNN's matmul on packed weights; every figure is a
  * median of such pairs. The three products of a layer with weight (N, K) and M tokens:
@@ -30,18 +30,23 @@ double median(double *x, size_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-hone_tensor matrix(bench *b, int64_t rows, int64_t cols)
+static hone_tensor matrix_of(bench *b, uint32_t dtype, int64_t rows, int64_t cols)
 {
     hone_buf buf = 0;
     hone_tensor t = { 0 };
     if (!b->st)
-        b->st = ops_alloc(b->o, &buf, (uint64_t)(rows * cols) * sizeof(float), &b->err);
+        b->st = ops_alloc(b->o, &buf, (uint64_t)(rows * cols) * hone_dtype_size(dtype), &b->err);
     if (b->st)
         return t;
     b->buf[b->n_bufs++] = buf;
-    t = hone_tensor_2d(buf, 0, HONE_F32, rows, cols);
+    t = hone_tensor_2d(buf, 0, dtype, rows, cols);
     b->st = ops_fill(b->o, t, 0.01, &b->err);
     return t;
+}
+
+hone_tensor matrix(bench *b, int64_t rows, int64_t cols)
+{
+    return matrix_of(b, HONE_F32, rows, cols);
 }
 
 void drop(bench *b)
@@ -114,7 +119,7 @@ static double seconds_peer(bench *b, peer *p, int times)
 }
 
 /* The medians over pairs of GFLOP/s and of the ratio hone / oneDNN. */
-static void pair(bench *b, int kind, layer *l, double *gflops, double *ratio)
+static void pair(bench *b, bool bf16, int kind, layer *l, double *gflops, double *ratio)
 {
     enum { MOST = 15 };
     const double flops = 2.0 * (double)l->m * (double)l->n * (double)l->k;
@@ -123,7 +128,7 @@ static void pair(bench *b, int kind, layer *l, double *gflops, double *ratio)
     int pairs, times;
     peer *p = NULL;
     if (!b->st)
-        b->st = peer_open(&p, b->threads, false, kind == 2, dims[kind][0], dims[kind][1],
+        b->st = peer_open(&p, b->threads, bf16, kind == 2, dims[kind][0], dims[kind][1],
                           dims[kind][2], &b->err);
     seconds_peer(b, p, 1);
     times = 1 + (int)(4e-3 / (seconds_hone(b, kind, l, 1) + 1e-9));
@@ -138,11 +143,16 @@ static void pair(bench *b, int kind, layer *l, double *gflops, double *ratio)
     peer_close(p);
 }
 
-static void bench_gemm(bench *b, const int64_t *only)
+/* bf16: weights in bfloat16, and other operands rounded to it on the way; oneDNN's are that
+ * already. */
+static void bench_gemm(bench *b, bool bf16, const int64_t *only)
 {
+    const double top = bf16 && b->top.tile > 0 ? b->top.tile : b->top.fma;
     double least[3] = { 1e9, 1e9, 1e9 }, all[3][64];
     size_t n = 0;
-    printf("float32 products: GFLOP/s, share of the FMA ceiling, ratio to oneDNN packed\n");
+    printf("%s products: GFLOP/s, share of the ceiling of %s, ratio to oneDNN packed\n",
+           bf16 ? "bfloat16" : "float32", bf16 && b->top.tile > 0 ? "tiles" : "FMA");
+    ops_round_operands(b->o, bf16 ? HONE_BF16 : HONE_F32);
     printf("%6s %6s %6s", "M", "N", "K");
     for (int i = 0; i < 3; i++)
         printf("   | %4s GFLOP/s share ratio", products[i].name);
@@ -159,15 +169,15 @@ static void bench_gemm(bench *b, const int64_t *only)
             l.dw = matrix(b, l.n, l.k);
             l.w = (hone_weight){ .struct_size = sizeof l.w,
                                  .n_planes = 1,
-                                 .format = "fp32",
+                                 .format = bf16 ? "bf16" : "fp32",
                                  .rows = l.n,
                                  .cols = l.k,
-                                 .plane = { matrix(b, l.n, l.k) } };
+                                 .plane = { matrix_of(b, bf16 ? HONE_BF16 : HONE_F32, l.n, l.k) } };
             printf("%6lld %6lld %6lld", (long long)l.m, (long long)l.n, (long long)l.k);
             for (int k = 0; k < 3; k++) {
                 double gflops, ratio;
-                pair(b, k, &l, &gflops, &ratio);
-                printf("   | %12.0f %5.2f %5.2f", gflops, gflops / b->top.fma, ratio);
+                pair(b, bf16, k, &l, &gflops, &ratio);
+                printf("   | %12.0f %5.2f %5.2f", gflops, gflops / top, ratio);
                 fflush(stdout);
                 least[k] = ratio < least[k] ? ratio : least[k];
                 all[k][n] = ratio;
@@ -235,15 +245,22 @@ int main(int argc, char **argv)
     if (!st && !b.threads)
         b.threads = (int)ops_info(b.o)->threads;
     if (!st)
-        st = ceilings_measure(&b.top, b.threads, &b.err);
+        st = ceilings_measure(&b.top, b.threads, strstr(ops_info(b.o)->name, "with AMX") != NULL,
+                              &b.err);
     b.st = st;
     if (!st) {
         printf("%s, %d threads\n", ops_info(b.o)->name, b.top.threads);
         printf("ceilings: float32 FMA (%s) %.0f GFLOP/s one core, %.0f all; memory read %.1f GB/s, "
                "copy %.1f GB/s\n",
                b.top.isa, b.top.fma_one, b.top.fma, b.top.read, b.top.copy);
+        if (b.top.tile > 0)
+            printf("          bfloat16 tiles %.0f GFLOP/s one core, %.0f all\n", b.top.tile_one,
+                   b.top.tile);
         if (!strcmp(part, "gemm") || !strcmp(part, "all"))
-            bench_gemm(&b, chosen);
+            bench_gemm(&b, false, chosen);
+        if (!strcmp(part, "bf16") || !strcmp(part, "all"))
+            bench_gemm(&b, true, chosen);
+        ops_round_operands(b.o, HONE_F32);
         if (!strcmp(part, "rows") || !strcmp(part, "all"))
             bench_rows(&b, plugins);
     }

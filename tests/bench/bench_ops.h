@@ -18,7 +18,8 @@ typedef struct ceilings {
     double read, copy;     /* GB/s of memory, all cores; a copied byte counts twice */
 } ceilings;
 
-HONE_MUST_CHECK hone_status ceilings_measure(ceilings *c, int threads, hone_error *err);
+/* tiles: the processor has them, and the process may use them */
+HONE_MUST_CHECK hone_status ceilings_measure(ceilings *c, int threads, bool tiles, hone_error *err);
 
 /* oneDNN's matmul primitive on matrices of its own, the second one laid out beforehand as the
  * primitive likes it best: d (m, n) = a (m, k) b (k, n). */

@@ -42,6 +42,31 @@ FMA_LOOP(avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16)
 FMA_LOOP(avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, 8)
 FMA_LOOP(sse2, "sse2", __m128, _mm_set1_ps, mul_add_128, 4)
 
+/* Four tiles of sums, their operands resident. The device has asked the system for the tiles. */
+__attribute__((target("amx-tile,amx-bf16"))) static double fma_tiles(int64_t turns)
+{
+    static const struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = { 1, 0, { 0 }, { 64, 64, 64, 64, 64, 64 }, { 16, 16, 16, 16, 16, 16 } };
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (int64_t t = 0; t < turns; t++) {
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
+    }
+    _tile_release();
+    return (double)turns * 4 * 2 * 16 * 16 * 32;
+}
+
 /* ------------------------------------------------------------------- threads */
 
 typedef struct worker {
@@ -134,7 +159,7 @@ static double best(worker *w, int n, int kind)
     return most;
 }
 
-hone_status ceilings_measure(ceilings *c, int threads, hone_error *err)
+hone_status ceilings_measure(ceilings *c, int threads, bool tiles, hone_error *err)
 {
     static worker w[MAX_THREADS];
     const int n = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
@@ -161,6 +186,10 @@ hone_status ceilings_measure(ceilings *c, int threads, hone_error *err)
     }
     c->fma_one = best(w, 1, 0) / 1e9;
     c->fma = best(w, n, 0) / 1e9;
+    for (int i = 0; i < n; i++)
+        w[i].fma = fma_tiles;
+    c->tile_one = tiles ? best(w, 1, 0) / 1e9 : 0;
+    c->tile = tiles ? best(w, n, 0) / 1e9 : 0;
     c->read = best(w, n, 1) / 1e9;
     c->copy = best(w, n, 2) / 1e9;
     free(memory);
