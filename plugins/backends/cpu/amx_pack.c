@@ -91,12 +91,8 @@ amx_source amx_source_of(const cpu_kernels *k, const cpu_operand *o, bool across
 static void place(const amx_side *s, const amx_source *part, uint8_t *tile, const uint32_t *from,
                   int64_t from_row)
 {
-    if (s->left == part->across) {
-        part->k->amx->transpose((uint32_t *)(void *)tile, from, from_row);
-        return;
-    }
-    for (int i = 0; i < 16; i++)
-        memcpy(tile + i * AMX_STEP, from + i * from_row, AMX_STEP);
+    const cpu_amx *k = part->k->amx;
+    (s->left == part->across ? k->transpose : k->copy)((uint32_t *)(void *)tile, from, from_row);
 }
 
 /* A panel from lines along the inner dimension: [at, at + depth) of up to 32 lines. */

@@ -143,7 +143,14 @@ static void pair(uint32_t *restrict to, const uint16_t *restrict even, const uin
         to[i] = even[i] | (uint32_t)odd[i] << 16;
 }
 
-/* A tile (16, 16) of 32-bit lanes, transposed; rows of `from` are from_row lanes apart. */
+/* A tile (16, 16) of 32-bit lanes; rows of `from` are from_row lanes apart. */
+static void copy(uint32_t *restrict to, const uint32_t *restrict from, int64_t from_row)
+{
+    for (int i = 0; i < TILE_ROWS; i++)
+        memcpy(to + i * TILE_ROWS, from + i * from_row, TILE_ROWS * sizeof *to);
+}
+
+/* The same transposed. */
 static void transpose(uint32_t *to, const uint32_t *from, int64_t from_row)
 {
     for (int i = 0; i < TILE_ROWS; i += LANES)
@@ -161,17 +168,22 @@ static void transpose(uint32_t *to, const uint32_t *from, int64_t from_row)
 
 /* ------------------------------------------------------------------- out of tiles */
 
-/* Rows of one tile: y (rows, cols) = alpha c + beta y. */
+/* y (rows, cols) = alpha c + beta y from one tile; whole rows as vectors. */
 static void put(float *restrict y, int64_t y_row, const float *restrict c, int64_t rows,
                 int64_t cols, float alpha, float beta)
 {
-    for (int64_t i = 0; i < rows; i++, c += TILE_ROWS, y += y_row) {
-        if (beta == 0)
+    if (cols < TILE_ROWS) {
+        for (int64_t i = 0; i < rows; i++, c += TILE_ROWS, y += y_row)
             for (int64_t j = 0; j < cols; j++)
-                y[j] = alpha * c[j];
-        else
-            for (int64_t j = 0; j < cols; j++)
-                y[j] = alpha * c[j] + beta * y[j];
+                y[j] = beta == 0 ? alpha * c[j] : alpha * c[j] + beta * y[j];
+    } else if (beta == 0) {
+        for (int64_t i = 0; i < rows; i++, c += TILE_ROWS, y += y_row)
+            for (int64_t j = 0; j < TILE_ROWS; j += LANES)
+                vstore(y + j, alpha * vload(c + j));
+    } else {
+        for (int64_t i = 0; i < rows; i++, c += TILE_ROWS, y += y_row)
+            for (int64_t j = 0; j < TILE_ROWS; j += LANES)
+                vstore(y + j, alpha * vload(c + j) + beta * vload(y + j));
     }
 }
 
@@ -303,6 +315,7 @@ const cpu_amx CPU_ISA_NAME(cpu_amx_) = {
     .narrow = narrow,
     .look_up = look_up16,
     .pair = pair,
+    .copy = copy,
     .transpose = transpose,
     .put = put,
     .put_i8 = put_i8,

@@ -195,7 +195,8 @@ typedef struct cpu_amx {
     /* to[i] = even[i] | odd[i] << 16 */
     void (*pair)(uint32_t *restrict to, const uint16_t *restrict even, const uint16_t *restrict odd,
                  int64_t n);
-    /* 16 x 16 lanes to a tile, transposed; rows of `from` are from_row lanes apart */
+    /* 16 x 16 lanes to a tile, as they are or transposed; rows of `from` are from_row lanes apart */
+    void (*copy)(uint32_t *restrict to, const uint32_t *restrict from, int64_t from_row);
     void (*transpose)(uint32_t *to, const uint32_t *from, int64_t from_row);
     /* y (rows, cols) = alpha c + beta y from one tile; beta 0 never reads y */
     void (*put)(float *restrict y, int64_t y_row, const float *restrict c, int64_t rows,
