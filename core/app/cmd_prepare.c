@@ -85,6 +85,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     if (a->n)
         return hone_fail(err, HONE_ERR_ARG, "'%s': documents are named by prepare.sources",
                          a->items[0]);
+    char *folder = s->file ? path_dir(s->file) : NULL;
     if (s->top.model)
         st = session_open(&z, s, SESSION_TOKENIZER, err);
     else
@@ -103,6 +104,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
     const prepare_input in = { .plugins = z.plugins,
                                .reader_options = s->reader,
                                .recipe_options = s->recipe,
+                               .base = folder,
                                .tokenizer = z.tok,
                                .key = key.p,
                                .without = flag_values.without,
@@ -142,6 +144,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
 out:
     text_finish(&out);
     text_finish(&key);
+    free(folder);
     prepare_report_finish(&report);
     helper_close(&h);
     if (s->generator.dry_run && chosen.out != s->prepare.out && dir_remove(chosen.out, NULL))

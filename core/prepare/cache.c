@@ -47,17 +47,18 @@ static void add_named_files(sha256 *h, const json_t *set)
 }
 
 /* Which plugin, and how it is set. */
-static hone_status add_component(sha256 *h, component_row c, const json_t *set, hone_error *err)
+static hone_status add_component(sha256 *h, component_row c, const char *program, const json_t *set,
+                                 hone_error *err)
 {
     char hash[65];
     char *dump =
         set ? json_dumps(set, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : mem_strdup("");
-    const hone_status st = dump ? sha256_file(c.file->path, hash, err)
+    const hone_status st = dump ? sha256_file(program ? program : c.file->path, hash, err)
                                 : hone_fail(err, HONE_ERR_NOMEM, "no memory for the cache");
     if (!st) {
         add_words(h, c.row->component);
-        add_words(h, c.file->note.id);
-        add_words(h, c.file->note.version);
+        add_words(h, c.file ? c.file->note.id : "");
+        add_words(h, c.file ? c.file->note.version : "");
         add_words(h, hash);
         add_words(h, dump);
         add_named_files(h, set);
@@ -76,13 +77,13 @@ hone_status cache_open(run *r, hone_error *err)
     sha256_init(&h);
     add_words(&h, MAGIC HONE_VERSION);
     for (size_t i = 0; i < r->crew.n_recipes && !st; i++)
-        st = add_component(&h, r->recipes[i].row, r->recipes[i].json, err);
+        st = add_component(&h, r->recipes[i].row, r->recipes[i].exec, r->recipes[i].json, err);
     add_words(&h, r->in->tokenizer ? tokenizer_hash(r->in->tokenizer) : NULL);
     add_words(&h, r->in->key);
     sha256_done(&h, r->config_key);
     for (size_t i = 0; i < r->crew.n_readers && !st; i++) {
         sha256_init(&h);
-        st = add_component(&h, r->readers[i].row, r->readers[i].json, err);
+        st = add_component(&h, r->readers[i].row, NULL, r->readers[i].json, err);
         sha256_done(&h, r->readers[i].key);
     }
     if (st)

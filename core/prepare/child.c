@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/prepare/asks.h"
+#include "core/prepare/exec.h"
 
 #define FLUSH_BYTES (1u << 20) /* frames are sent once this much has gathered */
 #define MAX_BLOCKS (1u << 24)  /* of one document */
@@ -24,6 +25,7 @@
 typedef struct opened { /* a component with its instance */
     component *c;       /* NULL: it could not be opened, and only perhaps is needed */
     void *self;
+    exec_recipe *exec; /* owned: a recipe that is a program */
     hone_error why;
 } opened;
 
@@ -51,6 +53,7 @@ typedef struct child {
     char *title, *language;
     uint64_t source_bytes;
     uint32_t who;    /* 0: the reader, 1 + k: recipe k */
+    bool ended;      /* the program of a recipe is of no more use: so is this process */
     char prompt[65]; /* of the samples that come */
 } child;
 
@@ -335,13 +338,17 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
                                     .join = sample_join };
     bool taken = false;
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
-        const hone_recipe *ops = c->recipes[k].c->ops;
-        if (d.language.n && !(c->recipes[k].c->desc->flags & HONE_COMPONENT_CODE))
+        exec_recipe *program = c->recipes[k].exec;
+        const hone_recipe *ops = program ? NULL : c->recipes[k].c->ops;
+        if (!program && d.language.n && !(c->recipes[k].c->desc->flags & HONE_COMPONENT_CODE))
             continue;
         taken = true;
         c->who = (uint32_t)k + 1;
         c->prompt[0] = '\0';
-        hone_status st = ops->process(c->recipes[k].self, &d, &sink, err);
+        bool alive = true;
+        hone_status st = program ? exec_process(program, &d, &sink, &alive, err)
+                                 : ops->process(c->recipes[k].self, &d, &sink, err);
+        c->ended |= !alive;
         if (st) {
             (void)hone_prefix(err, "recipe %s", c->crew->recipes[k].name);
             return st;
@@ -362,6 +369,8 @@ static hone_status finish_recipes(child *c, hone_error *err)
                                     .dropped = sample_dropped,
                                     .join = sample_join };
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
+        if (c->recipes[k].exec) /* a program sees a document at a time */
+            continue;
         const hone_recipe *ops = c->recipes[k].c->ops;
         c->who = (uint32_t)k + 1;
         c->prompt[0] = '\0';
@@ -395,7 +404,11 @@ static void serve_document(child *c, size_t reader, const char *name, int fd)
         if (p)
             (void)munmap(p, (size_t)s.st_size);
     }
+    if (c->ended)
+        frame_end(&c->out, frame_begin(&c->out, FRAME_LAST));
     send_done(c, st, err.message);
+    if (c->ended)
+        _exit(0); /* the run starts another */
 }
 
 /* --------------------------------------------------------------------- the loop */
@@ -424,12 +437,15 @@ static hone_status open_all(child *c, hone_error *err)
     }
     for (size_t i = 0; i < w->n_recipes; i++) {
         opened *o = &c->recipes[i];
-        hone_status st = component_open(&o->c, w->plugins, HONE_KIND_RECIPE, w->recipes[i].name,
-                                        w->recipes[i].json, NULL, err);
+        const bool program = w->recipes[i].exec != NULL;
+        hone_status st = program
+                             ? exec_open(&o->exec, &w->recipes[i], w, err)
+                             : component_open(&o->c, w->plugins, HONE_KIND_RECIPE,
+                                              w->recipes[i].name, w->recipes[i].json, NULL, err);
         if (st)
             return st;
-        const hone_recipe *ops = o->c->ops;
-        if ((st = ops->create(plugin_host(), o->c->config, &o->self, err)))
+        const hone_recipe *ops = program ? NULL : o->c->ops;
+        if (ops && (st = ops->create(plugin_host(), o->c->config, &o->self, err)))
             return st;
     }
     return HONE_OK;
@@ -454,8 +470,8 @@ _Noreturn void child_run(const crew *w, int fd)
     }
     uint32_t needs_all = 0;
     for (size_t i = 0; i < w->n_recipes; i++) {
-        const hone_recipe *ops = c.recipes[i].c->ops;
-        needs_all |= HONE_HAS_CALL(ops, finish);
+        const hone_recipe *ops = c.recipes[i].exec ? NULL : c.recipes[i].c->ops;
+        needs_all |= ops && HONE_HAS_CALL(ops, finish);
     }
     const size_t at = frame_begin(&c.out, FRAME_READY);
     frame_put_u32(&c.out, needs_all);

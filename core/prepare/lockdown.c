@@ -122,6 +122,11 @@ static const int allowed[] = {
     SYS_sched_yield,
     SYS_sigaltstack,
     SYS_restart_syscall,
+    SYS_ppoll, /* a recipe's program: its pipes, its end */
+    SYS_wait4,
+#ifdef SYS_poll
+    SYS_poll,
+#endif
 #ifdef SYS_newfstatat
     SYS_newfstatat, /* fstat of newer C libraries; paths are refused by landlock */
 #endif

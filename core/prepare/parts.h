@@ -31,6 +31,7 @@
 #define FRAME_NOTE 8     /* a line for the report                                          */
 #define FRAME_DROPPED 13 /* who (1 + k: recipe k), how many, why: made and not used      */
 
+#define FRAME_LAST 13 /* from the child, before FRAME_DONE: it ends after this document */
 /* From a process that unpacks an archive: */
 #define FRAME_ENTRY 9 /* name: a document follows                      */
 #define FRAME_DATA 10 /* bytes of it                                   */
@@ -71,6 +72,9 @@ typedef struct recipe_choice {
     const char *name; /* borrowed from the options                     */
     component_row row;
     const json_t *json; /* borrowed: its options, or NULL                */
+    char *exec;         /* owned: a program (exec.h), its path; NULL: a plugin */
+    char version[20];   /* ... its file's hash ...                       */
+    hone_note_row own;  /* ... and what row points to                    */
 } recipe_choice;
 
 /* A reader some document needs. */
@@ -89,6 +93,7 @@ typedef struct crew { /* what every child of a run is started with */
     const recipe_choice *recipes;
     size_t n_recipes;
     int64_t memory_bytes, timeout_seconds;
+    hone_list exec_paths; /* borrowed: what a recipe's program may read and run */
 } crew;
 
 /* The body of a child: opens components, locks itself down, answers requests on fd until it is
@@ -169,6 +174,7 @@ typedef struct worker {
     int fd;
     struct asks *asks; /* owned: its prompts (asks.h); NULL: none */
     bool ready;        /* FRAME_READY came */
+    bool ending;       /* FRAME_LAST came */
     int64_t doc;       /* number of the document at hand, -1: none, -2: finish() */
     double deadline;   /* clock_now() at which it is taken from the child */
     uint8_t *in;       /* owned: bytes received and not decoded */

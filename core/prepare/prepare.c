@@ -50,6 +50,7 @@ const hone_option prepare_option_rows[] = {
     HONE_ROW_ENUM(prepare_options, split_by, "document|path", "document", "what the split keeps together: documents, or folders"),
     HONE_ROW_I64(prepare_options, split_depth, 1, 64, "2", "by path: folders of a name that are one, docs/guide/..: 2"),
     HONE_ROW_I64(prepare_options, split_seed, 0, 9e15, "1", "which documents the split draws"),
+    HONE_ROW_PATHS(prepare_options, exec_paths, "/usr,/bin,/lib,/lib64,/etc/ld.so.cache,/etc/alternatives,/dev/null,/dev/urandom", "files and folders that recipes of the kind exec:PROGRAM may read and run, beside the program"),
     HONE_OPTIONS_END,
 };
 /* clang-format on */
@@ -212,6 +213,7 @@ static hone_status start(run *r, hone_error *err)
         return hone_fail(err, HONE_ERR_NOMEM, "no memory for processes");
     r->crew.memory_bytes = r->o->memory_mb << 20;
     r->crew.timeout_seconds = r->o->timeout;
+    r->crew.exec_paths = r->o->exec_paths;
     r->report->archives = 0;
     return HONE_OK;
 }
@@ -299,6 +301,8 @@ out:
     free(r.without);
     free(r.ring);
     free(r.readers);
+    for (size_t i = 0; i < r.crew.n_recipes; i++)
+        free(r.recipes[i].exec);
     free(r.recipes);
     free(r.workers);
     free(r.cache);

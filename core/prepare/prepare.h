@@ -40,6 +40,7 @@ typedef struct prepare_options { /* option rows: prepare_option_rows, section "p
     double split;     /* share of samples for val.jsonl               */
     int64_t split_by; /* SPLIT_*                                      */
     int64_t split_depth, split_seed;
+    hone_list exec_paths; /* what programs that are recipes may read and run */
 } prepare_options;
 
 #define SPLIT_DOCUMENT 0
@@ -81,6 +82,7 @@ typedef struct prepare_input {
     /* The config's "reader" and "recipe" objects by component name ({"raw": {"tokens": 256}}), or
      * NULL. */
     const json_t *reader_options, *recipe_options;
+    const char *base; /* folder that "exec:./program" starts from; NULL: the working one */
     const tokenizer *tokenizer; /* the model's, for recipes, or NULL */
     const char *key;            /* of what else recipes depend on: template, services; or NULL */
     hone_list without;          /* documents that are taken to be not there */

@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "core/prepare/parts.h"
+#include "core/prepare/exec.h"
 
 #define MAX_CAUSES 500 /* of a count by words; the rest is one */
 #define SNIFF 8000     /* bytes that are looked at for a NUL, as git does */
@@ -340,7 +340,10 @@ hone_status list_recipes(run *r, hone_error *err)
     for (uint64_t i = 0; i < names->n; i++) {
         recipe_choice *c = &r->recipes[r->crew.n_recipes++];
         c->name = names->items[i];
-        hone_status st = registry_find(&c->row, r->crew.plugins, HONE_KIND_RECIPE, c->name, err);
+        const bool program = exec_is(c->name);
+        hone_status st =
+            program ? exec_choose(c, r->in->base, err)
+                    : registry_find(&c->row, r->crew.plugins, HONE_KIND_RECIPE, c->name, err);
         if (st)
             return st;
         c->json = json_object_get(r->in->recipe_options, c->row.row->component);

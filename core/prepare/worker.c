@@ -51,6 +51,8 @@ hone_status start_process(pid_t *pid, int *fd, hone_error *err)
         return hone_fail(err, HONE_ERR_IO, "cannot start a process for documents: %s",
                          strerror(errno));
     }
+    /* A group of its own: what a program of a recipe starts ends with it. */
+    (void)setpgid(*pid, *pid);
     *fd = pair[*pid == 0];
     (void)close(pair[*pid != 0]);
     return HONE_OK;
@@ -63,7 +65,7 @@ hone_status worker_start(run *r, worker *w, hone_error *err)
         return st;
     if (w->pid == 0)
         child_run(&r->crew, keep_only(w->fd, NULL));
-    w->ready = false;
+    w->ready = w->ending = false;
     w->doc = -1;
     w->n_in = 0;
     w->deadline = clock_now() + START_SECONDS;
@@ -77,9 +79,13 @@ void worker_stop(worker *w, bool kill_it, int *status)
     asks_forget(&w->asks);
     if (!w->pid)
         return;
+    siginfo_t info;
     if (kill_it)
         (void)kill(w->pid, SIGKILL);
     (void)close(w->fd);
+    while (waitid(P_PID, (id_t)w->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        ;
+    (void)kill(-w->pid, SIGKILL); /* while the group's number is still ours */
     while (waitpid(w->pid, &ended, 0) < 0 && errno == EINTR)
         ;
     w->pid = 0;
@@ -175,8 +181,8 @@ static hone_status take_sample(const run *r, document *d, frame *f, sample *out,
     }
     s.join = join;
     s.recipe = mem_strdup(r->recipes[recipe].row.row->component);
-    s.version =
-        mem_strdup(r->recipes[recipe].row.file ? r->recipes[recipe].row.file->note.version : "");
+    const recipe_choice *made_by = &r->recipes[recipe];
+    s.version = mem_strdup(made_by->row.file ? made_by->row.file->note.version : made_by->version);
     s.file = d->shown ? mem_strdup(d->shown) : NULL;
     s.unit = unit ? mem_strdup(unit) : NULL;
     s.prompt = prompt.n ? mem_strndup(prompt.p, (size_t)prompt.n) : NULL;
@@ -314,6 +320,10 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
     }
     if (!d)
         return hone_fail(err, HONE_ERR_FORMAT, "an answer that nobody asked for");
+    if (f->type == FRAME_LAST) {
+        w->ending = true;
+        return HONE_OK;
+    }
     if (f->type >= FRAME_ASK) {
         const hone_status asked = asks_take(&w->asks, f, fault, err);
         if (!asked && asks_waits(w->asks))
@@ -333,7 +343,9 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
         asks_forget(&w->asks);
         w->doc = -1;
         w->deadline = INFINITY;
-        if (d->status == HONE_ERR_NOMEM) /* it may be bloated */
+        if (w->ending)
+            worker_stop(w, false, NULL);
+        else if (d->status == HONE_ERR_NOMEM) /* it may be bloated */
             worker_stop(w, true, NULL);
     }
     *fault = true;
