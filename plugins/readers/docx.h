@@ -5,6 +5,7 @@
  *   docx_parts.c   the zip archive: parts and relations between them
  *   docx_xml.c     a part's XML as events with known names
  *   docx_styles.c  styles and numbering: what a paragraph is
+ *   docx_notes.c   notes, and text of parts that is only counted
  *   docx_body.c    the text: events -> paragraphs, tables, notes
  *   docx_emit.c    those as blocks
  *
@@ -44,8 +45,9 @@ hone_str docx_parts_bytes(const docx_parts *p, const docx_part *part);
 /* Local names that mean something to the reader. */
 #define DOCX_NAMES(X)                                                                             \
     X(AlternateContent)                                                                           \
-    X(Choice) X(Fallback) X(Relationship) X(abstractNum) X(abstractNumId) X(altChunk) X(basedOn)  \
-        X(body) X(br) X(chart) X(commentReference) X(cr) X(created) X(creator) X(date) X(del)     \
+    X(Choice)                                                                                     \
+    X(Fallback) X(Relationship) X(abstractNum) X(abstractNumId) X(altChunk) X(basedOn) X(body)    \
+        X(br) X(chart) X(commentReference) X(cr) X(created) X(creator) X(date) X(del)             \
             X(docDefaults) X(endnote) X(endnoteReference) X(fldChar) X(footnote)                  \
                 X(footnoteReference) X(gridBefore) X(gridSpan) X(hidden) X(id) X(ilvl) X(ins)     \
                     X(lvl) X(lvlOverride) X(moveFrom) X(name) X(noBreakHyphen) X(num) X(numFmt)   \
@@ -198,6 +200,11 @@ typedef struct docx_counts { /* left out, in bytes of text or in pieces */
     uint64_t hidden, ruby, edges, images, charts, objects, comments, symbols, chunks;
 } docx_counts;
 
+typedef struct docx_note {
+    int64_t id;
+    uint64_t at, n;
+} docx_note;
+
 typedef struct docx_notes {
     hone_text list, text; /* list: of docx_note */
 } docx_notes;
@@ -206,6 +213,11 @@ typedef struct docx_notes {
 hone_status docx_notes_read(docx_notes *n, const hone_host *host, hone_str bytes, const char *part,
                             hone_error *err);
 void docx_notes_finish(docx_notes *n);
+const docx_note *docx_find_note(const docx_notes *n, int64_t id); /* NULL: none */
+/* How note number n is marked: [3], or [iii] at the end of the document (kind 1). */
+void docx_note_mark(int kind, uint32_t n, char out[40]);
+/* Blanks of other kinds become blanks; where a word may break is not written. */
+void docx_add_text(hone_text *t, const char *p, uint64_t n);
 hone_status docx_body_read(docx_out *o, docx_styles *styles, const docx_notes *footnotes,
                            const docx_notes *endnotes, docx_counts *counts, hone_str bytes,
                            const char *part, hone_error *err);

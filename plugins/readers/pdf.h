@@ -7,6 +7,7 @@
  *   pdf_order.c     chunks -> rows in reading order
  *   pdf_headings.c  which rows are headings: the outline, then size and weight
  *   pdf_table.c     rows that are a table
+ *   pdf_words.c     which words a document knows, which mark items
  *   pdf_blocks.c    rows -> paragraphs, items, code: the blocks
  *
  * Lengths are points, y grows downwards. All arrays are in host memory; words, chunks and rows
@@ -61,7 +62,8 @@ typedef struct pdf_chunk {
 typedef struct pdf_page {
     uint32_t chunk, n_chunks;
     float width, height;
-    bool image; /* holds one that covers a good part of it */
+    bool image;   /* holds one that covers a good part of it */
+    float gutter; /* of its main text; 0: none */
 } pdf_page;
 
 /* Chunks on one line of one column, from left to right. */
@@ -160,6 +162,15 @@ void pdf_table_text(const pdf_doc *d, uint32_t row, uint32_t n, hone_text *out);
 /* The first word of a row is a mark of a list: the words it takes and the number (0: a bullet or a
  * letter); *keep: the mark belongs to the text. 0: none. */
 uint32_t pdf_list_mark(const pdf_doc *d, const pdf_row *r, uint64_t *ordinal, bool *keep);
+
+/* Word number n of a row; NULL: it has fewer. */
+const pdf_word *pdf_word_of(const pdf_doc *d, const pdf_row *r, uint32_t n);
+
+/* The document's words as a set of hashes; start from an empty text. False: no memory. */
+bool pdf_words_learn(hone_text *known, const pdf_doc *d);
+/* Is head, between and tail, written together, a word of the document? */
+bool pdf_words_have(const hone_text *known, hone_str head, const char *between, hone_str tail);
+bool pdf_is_letter(char c);
 
 hone_status pdf_blocks(pdf_doc *d, const hone_block_sink *sink, hone_error *err);
 

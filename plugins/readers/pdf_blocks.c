@@ -29,73 +29,11 @@ typedef struct builder {
     float marks[MAX_LEVELS]; /* x of the open lists' marks, from their columns' edges */
     uint32_t n_marks;
     uint64_t ordinal;  /* of the last item */
-    hone_text known;   /* hashes of the document's words; see join_hyphen() */
+    hone_text known;   /* hashes of the document's words; see join() */
     hone_text waiting; /* of uint32_t: rows of notes */
 } builder;
 
 /* ---------------------------------------------------------------------- words */
-
-static uint64_t hash_more(uint64_t h, hone_str s)
-{
-    for (uint64_t i = 0; i < s.n; i++) {
-        const char c = s.p[i];
-        h = (h ^ (unsigned char)(c >= 'A' && c <= 'Z' ? c + 32 : c)) * 1099511628211u;
-    }
-    return h;
-}
-
-#define HASH_START 14695981039346656037u
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80;
-}
-
-/* A word without the punctuation around it. */
-static hone_str bare(hone_str s)
-{
-    while (s.n && !is_letter(s.p[0]))
-        s.p++, s.n--;
-    while (s.n && !is_letter(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
-static uint64_t *slot(const builder *b, uint64_t h)
-{
-    uint64_t *table = PDF_AT(uint64_t, b->known, 0);
-    const uint64_t cap = b->known.n / sizeof *table;
-    uint64_t i = (h | 1) * 0x9e3779b97f4a7c15u >> 16 & (cap - 1);
-    while (table[i] && table[i] != (h | 1))
-        i = (i + 1) & (cap - 1);
-    return &table[i];
-}
-
-static bool learn_words(builder *b)
-{
-    const uint32_t n = PDF_N(pdf_word, b->d->words);
-    uint64_t cap = 64;
-    while (cap < (uint64_t)n * 2)
-        cap *= 2;
-    if (!hone_text_reserve(&b->known, cap * sizeof(uint64_t)))
-        return false;
-    b->known.n = cap * sizeof(uint64_t);
-    memset(b->known.p, 0, b->known.n);
-    for (uint32_t i = 0; i < n; i++) {
-        const hone_str s = bare(pdf_word_text(b->d, pdf_word_at(b->d, i)));
-        if (s.n > 3) {
-            const uint64_t h = hash_more(HASH_START, s);
-            *slot(b, h) = h | 1;
-        }
-    }
-    return true;
-}
-
-static bool is_known(const builder *b, hone_str head, const char *between, hone_str tail)
-{
-    const uint64_t h = hash_more(hash_more(hash_more(HASH_START, head), hone_s(between)), tail);
-    return *slot(b, h) == (h | 1);
-}
 
 /* The bytes of a hyphen that the text ends with; 0: none. */
 static uint64_t hyphen_at_end(const hone_text *t)
@@ -134,10 +72,10 @@ static void join(builder *b, hone_str next)
         from--;
     const hone_str token = { t->p + from, t->n - from };
     const char last = t->p[t->n - 1];
-    if (hyphen && token.n > hyphen && is_letter(token.p[token.n - hyphen - 1])) {
-        const hone_str head = bare((hone_str){ token.p, token.n - hyphen }), tail = bare(next);
-        if (is_lower(next) &&
-            (hyphen != 1 || !is_known(b, head, "-", tail) || is_known(b, head, "", tail)))
+    if (hyphen && token.n > hyphen && pdf_is_letter(token.p[token.n - hyphen - 1])) {
+        const hone_str head = { token.p, token.n - hyphen };
+        if (is_lower(next) && (hyphen != 1 || !pdf_words_have(&b->known, head, "-", next) ||
+                               pdf_words_have(&b->known, head, "", next)))
             t->n -= hyphen;
         return;
     }
@@ -198,90 +136,6 @@ static void add_row(builder *b, const pdf_row *r, uint32_t skip)
 }
 
 /* ----------------------------------------------------------------------- lists */
-
-static const pdf_word *word_of(const pdf_doc *d, const pdf_row *r, uint32_t n)
-{
-    for (uint32_t k = 0; k < r->n; k++) {
-        const pdf_chunk *c = pdf_cell(d, r, k);
-        if (n < c->n_words)
-            return pdf_word_at(d, c->word + n);
-        n -= c->n_words;
-    }
-    return NULL;
-}
-
-static const struct {
-    const char *mark;
-    bool sure; /* otherwise only when it stands apart */
-} bullets[] = {
-    { "\xe2\x80\xa2", true },
-    { "\xe2\x80\xa3", true },
-    { "\xe2\x97\xa6", true },
-    { "\xe2\x96\xaa", true },
-    { "\xe2\x97\x8f", true },
-    { "\xe2\x97\x8b", true },
-    { "\xe2\x96\xa0", true },
-    { "\xe2\x96\xa1", true },
-    { "\xe2\x9e\xa2", true },
-    { "\xe2\x9e\xa4", true },
-    { "\xe2\x88\x99", true },
-    { "\xe2\x97\x86", true },
-    { "\xe2\x9c\x93", true },
-    { "\xe2\x96\xb6", true },
-    { "\xe2\x96\xba", true },
-    { "\xe2\x88\x97", true },
-    { "\xe2\x80\x93", false },
-    { "\xe2\x80\x94", false },
-    { "\xe2\x88\x92", false },
-    { "\xc2\xb7", false },
-    { "-", false },
-    { "*", false },
-    { "o", false },
-};
-
-static bool is_roman(hone_str s)
-{
-    for (uint64_t i = 0; i < s.n; i++)
-        if (!strchr("ivx", s.p[i]) || !s.p[i])
-            return false;
-    return s.n > 0 && s.n <= 5;
-}
-
-uint32_t pdf_list_mark(const pdf_doc *d, const pdf_row *r, uint64_t *ordinal, bool *keep)
-{
-    const pdf_word *w = word_of(d, r, 0), *next = word_of(d, r, 1);
-    const float em = pdf_style_at(d, r->style)->size;
-    hone_str s = pdf_word_text(d, w);
-    *ordinal = 0;
-    *keep = false;
-    if (!next)
-        return 0;
-    const float gap = next->box.x0 - w->box.x1;
-    const bool apart = gap > 0.42f * em, indented = r->box.x0 > r->left + 0.8f * em;
-    for (size_t i = 0; i < sizeof bullets / sizeof *bullets; i++)
-        if (s.n == strlen(bullets[i].mark) && memcmp(s.p, bullets[i].mark, s.n) == 0)
-            return (bullets[i].sure || apart) && gap < 4 * em;
-    if (s.n < 2 || s.n > 7 || gap > 4 * em)
-        return 0;
-    const bool open = s.p[0] == '(' || s.p[0] == '[';
-    const char close = s.p[s.n - 1];
-    if (!strchr(".)]", close) || (open && close == '.'))
-        return 0;
-    s = (hone_str){ s.p + open, s.n - open - 1 };
-    uint64_t value = 0;
-    for (uint64_t i = 0; i < s.n && value != UINT64_MAX; i++)
-        value = s.p[i] >= '0' && s.p[i] <= '9' ? value * 10 + (uint64_t)(s.p[i] - '0') : UINT64_MAX;
-    if (s.n && value != UINT64_MAX) {
-        *keep = close == ']';
-        *ordinal = *keep ? 0 : value;
-        return s.n <= 3 && value && (apart || indented || *keep) ? 1 : 0;
-    }
-    *keep = true;
-    return (s.n == 1 && s.p[0] >= 'a' && s.p[0] <= 'z' && (apart || indented || open)) ||
-                   (is_roman(s) && (apart || indented || open))
-               ? 1
-               : 0;
-}
 
 /* The depth of an item whose mark stands at x. */
 static uint32_t depth_of(builder *b, float x)
@@ -345,7 +199,7 @@ static bool ends_sentence(const hone_text *t)
 /* Room that was left at the end of a row: was the next word too long for it? */
 static bool was_full(const pdf_doc *d, const pdf_row *last, const pdf_row *next)
 {
-    const pdf_word *w = word_of(d, next, 0);
+    const pdf_word *w = pdf_word_of(d, next, 0);
     const float em = pdf_style_at(d, last->style)->size;
     return last->right - last->box.x1 < w->box.x1 - w->box.x0 + 1.2f * em;
 }
@@ -358,7 +212,7 @@ static bool continues(const builder *b, uint32_t i, bool *line)
     const float size = pdf_style_at(d, r->style)->size, was = pdf_style_at(d, last->style)->size;
     const float em = pdf_max(size, was);
     const bool full = was_full(d, last, r), item = b->block.kind == HONE_BLOCK_LIST;
-    const hone_str first = pdf_word_text(d, word_of(d, r, 0));
+    const hone_str first = pdf_word_text(d, pdf_word_of(d, r, 0));
     *line = false;
     if (fabsf(size - was) > 0.13f * em && r->chars > 3 && last->chars > 3)
         return false;
@@ -407,7 +261,7 @@ static void paragraph(builder *b, uint32_t i)
         b->block.level = depth_of(b, r->box.x0 - r->left);
         b->block.ordinal = ordinal;
         b->ordinal = ordinal;
-        b->text_x = word_of(d, r, mark)->box.x0;
+        b->text_x = pdf_word_of(d, r, mark)->box.x0;
         add_row(b, r, keep ? 0 : mark);
         return;
     }
@@ -451,7 +305,7 @@ static void add_blanks(builder *b, float width, float advance)
 
 static float advance_of(const pdf_doc *d, const pdf_row *r)
 {
-    const pdf_word *w = word_of(d, r, 0);
+    const pdf_word *w = pdf_word_of(d, r, 0);
     const float mono = 0.6f * pdf_style_at(d, r->style)->size;
     const float seen = (w->box.x1 - w->box.x0) / (float)(w->chars ? w->chars : 1);
     return w->chars >= 3 && seen > 0.4f * mono && seen < 1.6f * mono ? seen : mono;
@@ -595,7 +449,7 @@ hone_status pdf_blocks(pdf_doc *d, const hone_block_sink *sink, hone_error *err)
     builder b = {
         .d = d, .sink = sink, .err = err, .buf = empty, .known = empty, .waiting = empty
     };
-    if (!learn_words(&b))
+    if (!pdf_words_learn(&b.known, d))
         b.st = hone_text_status(&b.known, err);
     for (uint32_t i = 0; i < n_rows && b.st == HONE_OK;) {
         const uint32_t notes = b.block.kind ? notes_at(d, i) : 0;

@@ -24,6 +24,7 @@ typedef struct work {
     uint32_t page;
     uint32_t *items, *spare;  /* owned: chunks; room for as many */
     hone_text rest;           /* of uint32_t: chunks that wait to become rows together */
+    bool main;                /* the direction of most of the page's text is at hand */
     bool looking;             /* for the gutter that most pages share; no rows are made */
     float gutter;             /* that gutter; 0: none */
     uint32_t hits[MAX_STEPS]; /* lines beside gutters, by their place */
@@ -254,7 +255,11 @@ static bool divides(const pdf_doc *d, const uint32_t *items, uint32_t n, float x
 
 static void arrange(work *w, uint32_t *items, uint32_t n, int depth)
 {
-    float x = depth < MAX_DEPTH ? find_gutter(w->d, items, n) : 0;
+    pdf_page *page = pdf_page_at(w->d, w->page);
+    const bool again = depth == 0 && w->main && !w->looking; /* found in the first round */
+    float x = again ? page->gutter : depth < MAX_DEPTH ? find_gutter(w->d, items, n) : 0;
+    if (depth == 0 && w->main && w->looking)
+        page->gutter = x;
     if (depth == 0 && w->gutter > 0 && n < MAX_CHUNKS && divides(w->d, items, n, w->gutter))
         x = w->gutter;
     if (x <= 0) {
@@ -292,6 +297,7 @@ static void arrange_page(work *w, const pdf_page *page)
         if (!n)
             continue;
         qsort_r(w->items, n, sizeof *w->items, by_y, w->d);
+        w->main = round == 0;
         arrange(w, w->items, n, 0);
         flush(w);
     }
