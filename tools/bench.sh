@@ -5,6 +5,8 @@
 #   ops         matrix products and other ops as shares of this machine's own ceilings
 #   tokenizer   MB/s of encoding on one core, by tokenizers of three families
 #   data        recipes: keywords, chunks by tokens; alone or beside rake-nltk, LangChain
+#   readers     PDF and docx files of HONE_BENCH_DOCUMENTS (a folder; else /usr/share/doc), beside pdftotext and
+#               docx2txt where Debian's packages are installed
 #   cpu         what the cpu device is judged by: products beside oneDNN's, training steps (LoRA and
 #               full, every format), generation
 #
@@ -97,6 +99,13 @@ bench_data() {
     build/tests/bench/bench_recipes chunk $tokenizer "$folder/prose" 256 5
 }
 
+bench_readers() {
+    echo "== readers, one core, processor time"
+    files=$(find "${HONE_BENCH_DOCUMENTS:-/usr/share/doc}" -name '*.pdf' -size +100k -o -name '*.docx' | sort | head -n 20)
+    [ -n "$files" ] || { echo "bench: no PDF or docx in ${HONE_BENCH_DOCUMENTS:-/usr/share/doc}"; return; }
+    echo "$files" | tr '\n' '\0' | xargs -0 tools/bench/time_documents.py
+}
+
 parts=""
 large=""
 ask="" # for peers: yes, no, or as the part has it
@@ -105,8 +114,8 @@ for word in "$@"; do
     --peers) ask=yes ;;
     --no-peers) ask=no ;;
     --large) large=--large ;;
-    lora | ops | tokenizer | data | cpu) parts="$parts $word" ;;
-    *) echo "bench: $word is no part: lora, ops, tokenizer, data, cpu, --peers, --no-peers, --large" >&2; exit 2 ;;
+    lora | ops | tokenizer | data | readers | cpu) parts="$parts $word" ;;
+    *) echo "bench: $word is no part: lora, ops, tokenizer, data, readers, cpu, --peers, --no-peers, --large" >&2; exit 2 ;;
     esac
 done
 case "$ask$parts" in
