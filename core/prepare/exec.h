@@ -1,7 +1,7 @@
 /*
  * exec.h - recipes that are programs of their own: "exec:./my_recipe". Private to core/prepare.
  *
- * The program speaks JSON, a line each, on its standard input and output (docs/recipes.md). It is
+ * The program speaks JSON, a line each, on its standard input and output (docs/programs.md). It is
  * started by the child that reads documents, before that locks itself down, and is held to
  * limits of its own; a program that dies, floods or talks nonsense costs the document and ends
  * with its child.

@@ -1,5 +1,5 @@
 /*
- * exec_lines.c - the lines that hone and a recipe's program exchange; see docs/recipes.md.
+ * exec_lines.c - the lines that hone and a recipe's program exchange; see docs/programs.md.
  *
  * To the program: {"document": {..}}, a line for each block, {"end": true}. From it: lines of
  * samples, of what it lost, and {"end": true} or {"skip": why} or {"error": why}.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """first_lines.py - a recipe for hone: each heading is asked for, the paragraph below it is the answer.
 
-"recipes": ["exec:examples/recipes/first_lines.py"] in the "prepare" section uses it; docs/recipes.md
+"recipes": ["exec:examples/recipes/first_lines.py"] in the "prepare" section uses it; docs/programs.md
 describes the lines that come in and go out.
 """
 import json

@@ -1,6 +1,6 @@
 #!/bin/sh
 # long_paragraphs.sh - a recipe for hone in shell: paragraphs of 80 characters and more, as raw text. Lines of
-# blocks have their keys in the order of docs/recipes.md, so the text can be cut out and passed on as it is.
+# blocks have their keys in the order of docs/programs.md, so the text can be cut out and passed on as it is.
 while IFS= read -r line; do
     case $line in
     '{"end":true}') echo '{"end":true}' ;;
