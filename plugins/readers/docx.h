@@ -43,6 +43,7 @@ hone_str docx_parts_bytes(const docx_parts *p, const docx_part *part);
 /* ------------------------------------------------------------------------- XML */
 
 /* Local names that mean something to the reader. */
+/* clang-format off */
 #define DOCX_NAMES(X)                                                                             \
     X(AlternateContent)                                                                           \
     X(Choice)                                                                                     \
@@ -57,6 +58,7 @@ hone_str docx_parts_bytes(const docx_parts *p, const docx_part *part);
                                     X(startOverride) X(style) X(sym) X(t) X(tab) X(tbl)           \
                                         X(tblPrChange) X(tc) X(tcPrChange) X(title) X(tr)         \
                                             X(trPrChange) X(txbxContent) X(vMerge) X(vanish)
+/* clang-format on */
 
 typedef enum docx_name {
     DOCX_OTHER,
