@@ -44,20 +44,16 @@ hone_str docx_parts_bytes(const docx_parts *p, const docx_part *part);
 
 /* Local names that mean something to the reader. */
 /* clang-format off */
-#define DOCX_NAMES(X)                                                                             \
-    X(AlternateContent)                                                                           \
-    X(Choice)                                                                                     \
-    X(Fallback) X(Relationship) X(abstractNum) X(abstractNumId) X(altChunk) X(basedOn) X(body)    \
-        X(br) X(chart) X(commentReference) X(cr) X(created) X(creator) X(date) X(del)             \
-            X(docDefaults) X(endnote) X(endnoteReference) X(fldChar) X(footnote)                  \
-                X(footnoteReference) X(gridBefore) X(gridSpan) X(hidden) X(id) X(ilvl) X(ins)     \
-                    X(lvl) X(lvlOverride) X(moveFrom) X(name) X(noBreakHyphen) X(num) X(numFmt)   \
-                        X(numId) X(numPr) X(numStyleLink) X(object) X(oMath) X(outlineLvl) X(p)   \
-                            X(pPr) X(pPrChange) X(pStyle) X(pic) X(pict) X(r) X(rPr) X(rPrChange) \
-                                X(rt) X(sdtPr) X(sectPr) X(sectPrChange) X(softHyphen) X(start)   \
-                                    X(startOverride) X(style) X(sym) X(t) X(tab) X(tbl)           \
-                                        X(tblPrChange) X(tc) X(tcPrChange) X(title) X(tr)         \
-                                            X(trPrChange) X(txbxContent) X(vMerge) X(vanish)
+#define DOCX_NAMES(X) \
+    X(AlternateContent) X(Choice) X(Fallback) X(Relationship) X(abstractNum) X(abstractNumId) \
+    X(altChunk) X(basedOn) X(body) X(br) X(chart) X(commentReference) X(cr) X(created) \
+    X(creator) X(date) X(del) X(docDefaults) X(endnote) X(endnoteReference) X(fldChar) \
+    X(footnote) X(footnoteReference) X(gridBefore) X(gridSpan) X(hidden) X(id) X(ilvl) X(ins) \
+    X(lvl) X(lvlOverride) X(moveFrom) X(name) X(noBreakHyphen) X(num) X(numFmt) X(numId) \
+    X(numPr) X(numStyleLink) X(object) X(oMath) X(outlineLvl) X(p) X(pPr) X(pPrChange) \
+    X(pStyle) X(pic) X(pict) X(r) X(rPr) X(rPrChange) X(rt) X(sdtPr) X(sectPr) X(sectPrChange) \
+    X(softHyphen) X(start) X(startOverride) X(style) X(sym) X(t) X(tab) X(tbl) X(tblPrChange) \
+    X(tc) X(tcPrChange) X(title) X(tr) X(trPrChange) X(txbxContent) X(vMerge) X(vanish)
 /* clang-format on */
 
 typedef enum docx_name {
