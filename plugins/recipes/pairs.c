@@ -244,7 +244,8 @@ bool questions_add(questions *q, hone_str question, double share, bool *known)
         return true;
     if (!grow(q, &q->words, q->n_words, n, &q->cap_words) || !grow(q, &q->ends, q->n, 1, &q->cap))
         return false;
-    memcpy(q->words + q->n_words, words, n * sizeof *words);
+    if (n)
+        memcpy(q->words + q->n_words, words, n * sizeof *words);
     q->n_words += n;
     q->ends[q->n++] = q->n_words;
     return true;
