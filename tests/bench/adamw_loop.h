@@ -16,6 +16,6 @@ typedef struct adamw_step {
 
 /* Elements [lo, hi). */
 typedef void adamw_loop(const adamw_step *s, int64_t lo, int64_t hi);
-extern adamw_loop adamw_loop_v3, adamw_loop_v4;
+extern adamw_loop adamw_loop_v1, adamw_loop_v3, adamw_loop_v4;
 
 #endif /* TESTS_BENCH_ADAMW_LOOP_H */

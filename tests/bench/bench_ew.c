@@ -1,9 +1,10 @@
 /*
  * bench_ew.c - the program interpreter against a loop written by hand: AdamW's update.
  *
- *     bench_ew [THREADS [ROUNDS]]
+ *     bench_ew [THREADS [ROUNDS [v1|v3|v4]]]
  *
- * Both run on the same memory and the same threads (libgomp's), in turns; per size the
+ * Both run on the same memory and the same threads (libgomp's), in turns, for the same kind of
+ * processor; per size the
  * median of each, the ratios of medians and of best rounds are printed, and whether the bits
  * are the same.
  *
@@ -51,7 +52,27 @@ typedef struct bench {
     uint32_t n_params;
     unsigned threads;
     int rounds;
+    adamw_loop *loop;
 } bench;
+
+/* The best loop this processor runs, or the one that is named; NULL: none of these. */
+static adamw_loop *loop_of(const char *name)
+{
+    const struct {
+        const char *name;
+        adamw_loop *loop;
+        bool here;
+    } rows[] = {
+        { "v4", adamw_loop_v4,
+          __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") },
+        { "v3", adamw_loop_v3, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") },
+        { "v1", adamw_loop_v1, true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].here && (!name || strcmp(name, rows[i].name) == 0))
+            return rows[i].loop;
+    return NULL;
+}
 
 static void fill(float *x, int64_t n, uint64_t stream)
 {
@@ -85,9 +106,7 @@ static hone_status compare(bench *b, int64_t n, hone_error *err)
     }
     h.s = (adamw_step){ host[P], host[M], host[V], host[G], s[0], s[1], s[2],
                         s[3],    s[4],    s[5],    s[6],    s[7], s[8] };
-    h.loop = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-                 ? adamw_loop_v4
-                 : adamw_loop_v3;
+    h.loop = b->loop;
     for (int r = -1; r < b->rounds; r++) {
         double began = clock_now(), middle;
         for (int k = 0; k < repeat; k++)
@@ -140,7 +159,8 @@ int main(int argc, char **argv)
         .struct_size = sizeof info, .step = 10, .lr = 1e-3, .weight_decay = 0.1
     };
     bench b = { .threads = argc > 1 ? (unsigned)atoi(argv[1]) : 2,
-                .rounds = argc > 2 ? atoi(argv[2]) : 9 };
+                .rounds = argc > 2 ? atoi(argv[2]) : 9,
+                .loop = loop_of(argc > 3 ? argv[3] : NULL) };
     registry *plugins = NULL;
     component *device = NULL, *adamw = NULL;
     const hone_optimizer *table = NULL;
@@ -149,11 +169,12 @@ int main(int argc, char **argv)
     json_t *config;
     hone_error err = { 0 };
     hone_status st;
-    if (b.threads < 1 || b.rounds < 1 || b.rounds > MAX_ROUNDS) {
-        fprintf(stderr, "bench_ew [THREADS [ROUNDS]], at most %d rounds\n", MAX_ROUNDS);
+    if (b.threads < 1 || b.rounds < 1 || b.rounds > MAX_ROUNDS || !b.loop) {
+        fprintf(stderr, "bench_ew [THREADS [ROUNDS [v1|v3|v4]]], at most %d rounds\n", MAX_ROUNDS);
         return 1;
     }
-    config = json_pack("{s:i}", "threads", (int)b.threads);
+    config =
+        json_pack("{s:i, s:s}", "threads", (int)b.threads, "kernels", argc > 3 ? argv[3] : "auto");
     st = registry_open(&plugins, NULL, 0, &err);
     if (!st)
         st = component_open(&device, plugins, HONE_KIND_DEVICE, "cpu", config, NULL, &err);
