@@ -83,11 +83,26 @@ bench_tokenizer() {
     done
 }
 
+# The reader of source code beside tree-sitter's parser alone; without grammars it is left out.
+bench_code() {
+    folder=$1
+    echo "== source code, one core, processor time: MB/s of the reader, of tree-sitter's parser alone, ratio, units"
+    find core plugins -name '*.c' | sort | xargs cat >"$folder/code.c"
+    python3 -c "import glob, os; [print(open(f, errors='replace').read()) for f in sorted(glob.glob(os.path.dirname(os.__file__) + '/[a-m]*.py'))]" >"$folder/code.py"
+    for language in c:c python:py; do
+        grammar=build/plugins/grammars/libtree-sitter-${language%:*}.so
+        [ -f "$grammar" ] && [ -x build/tests/bench/bench_code ] || continue
+        printf '%-10s' "${language%:*}"
+        build/tests/bench/bench_code "$grammar" "tree_sitter_${language%:*}" "$folder/code.${language#*:}" "a.${language#*:}" 5
+    done
+}
+
 bench_data() {
     folder=$(mktemp -d /tmp/hone-bench-data-XXXXXX)
     trap 'rm -rf "$folder"' EXIT
     python3 -c "import pydoc_data.topics as t; print('\\n'.join(t.topics.values()))" >"$folder/prose"
     tokenizer=tests/golden/tokenizers/llama3
+    bench_code "$folder"
     echo "== recipes, one core, processor time: MB/s"
     if [ -n "$peers" ]; then
         "$peers" tools/bench/peer_recipes.py build/tests/bench/bench_recipes 3 $tokenizer -- "$folder/prose"
