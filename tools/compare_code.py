@@ -71,7 +71,7 @@ def by_ctags(paths, language, kinds):
                           input="\n".join(paths), capture_output=True, text=True, errors="replace").stdout
     for line in said.splitlines():
         tag = json.loads(line)
-        if not tag["name"].startswith("__anon") and not tag["name"].startswith("Anonymous"):
+        if "path" in tag and not tag["name"].startswith("__anon") and not tag["name"].startswith("Anonymous"):
             result[tag["path"]].append(tag["name"])
     return result
 
