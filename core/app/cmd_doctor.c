@@ -56,19 +56,6 @@ static void check_machine(void)
     print_bytes(&t, (double)all * (double)sysconf(_SC_PAGESIZE));
     line(ok, "memory: %s", t.p ? t.p : "?");
     text_finish(&t);
-#if defined(__x86_64__)
-    static const char *const names[] = { "avx2", "avx512f", "avx512_bf16", "amx" };
-    const bool has[] = { __builtin_cpu_supports("avx2") != 0,
-                         __builtin_cpu_supports("avx512f") != 0,
-                         __builtin_cpu_supports("avx512bf16") != 0, false };
-    text_printf(&t, "vector units:");
-    for (size_t i = 0; i + 1 < sizeof has / sizeof has[0]; i++)
-        if (has[i])
-            text_printf(&t, " %s", names[i]);
-    line(has[0] ? ok : missing, "%s%s", t.p ? t.p : "",
-         has[0] ? "" : " none; hone will be slow on this processor");
-    text_finish(&t);
-#endif
 }
 
 static void check_plugins(registry *r)
@@ -86,6 +73,10 @@ static void check_plugins(registry *r)
         else
             line(ok, "%s %s  (%s)", expected[i].kind, expected[i].name, expected[i].use);
     }
+    backend *b = NULL; /* the kernels this processor gets: what decides about speed */
+    if (backend_open(&b, r, "cpu/fp32", NULL, NULL, NULL) == HONE_OK)
+        line(ok, "cpu: %s, %u threads", backend_info(b)->name, (unsigned)backend_info(b)->threads);
+    backend_close(b);
     for (size_t i = 0; i < registry_n_problems(r); i++)
         line(registry_problem(r, i)->hidden ? unused : missing, "%s: %s",
              registry_problem(r, i)->path, registry_problem(r, i)->reason);
