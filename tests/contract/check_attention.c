@@ -81,37 +81,14 @@ typedef struct inputs {
     const shape *p;
 } inputs;
 
-static double value(const inputs *x)
+static double value(void *ctx)
 {
+    const inputs *x = ctx;
     double sum = 0;
     plain(x->p, x->q, x->k, x->v, x->o, NULL, NULL);
     for (int64_t i = 0; i < x->p->n * x->p->heads * x->p->d; i++)
         sum += x->o[i] * (double)x->d_o[i];
     return sum;
-}
-
-static double *differences(const inputs *x, double *of, int64_t n)
-{
-    double *g = calloc((size_t)n + 1, sizeof *g);
-    for (int64_t i = 0; i < n; i++) {
-        const double keep = of[i], step = 1e-5;
-        double up, down;
-        of[i] = keep + step;
-        up = value(x);
-        of[i] = keep - step;
-        down = value(x);
-        of[i] = keep;
-        g[i] = (up - down) / (2 * step);
-    }
-    return g;
-}
-
-static double *widened(const float *x, int64_t n)
-{
-    double *y = calloc((size_t)n + 1, sizeof *y);
-    for (int64_t i = 0; i < n; i++)
-        y[i] = (double)x[i];
-    return y;
 }
 
 /* The arguments on one side. */
@@ -231,7 +208,7 @@ static void attention_case(rig *r, const shape *p, double size, int64_t gap, boo
         inputs x = { wq, wk, wv, o, d_o, p };
         double *of[3] = { wq, wk, wv };
         for (int i = 0; i < 3; i++) {
-            double *g = differences(&x, of[i], i ? nk : nq);
+            double *g = differences(of[i], i ? nk : nq, value, &x);
             near_norm(r, names[i], grad[FUSED][i], g, i ? nk : nq, 2e-5);
             free(g);
         }

@@ -1,7 +1,10 @@
 /*
  * check_device.c - what every device plugin promises, run against a shared object:
  *
- *     check_device PLUGIN.so [NAME] [--seed N] [--option KEY=VALUE]...
+ *     check_device PLUGIN.so [NAME] [--seed N|any] [--only SUITE] [--option KEY=VALUE]...
+ *
+ * SUITE is a name it prints; seed "any" is drawn from the clock and told. Exit status 77: the
+ * processor has not what the options ask for.
  *
  * The seven required ops are held against plain loops in double precision here, each
  * fused op against its composition from the seven on the same device and against
@@ -10,6 +13,8 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/rig.h"
+
+#include <time.h>
 
 static const char *device_of(registry *r)
 {
@@ -20,8 +25,8 @@ static const char *device_of(registry *r)
     return NULL;
 }
 
-static hone_status run(registry *r, const char *name, char **settings, int n_settings,
-                       uint64_t seed, hone_error *err)
+static hone_status run(registry *r, const char *name, const char *only, char **settings,
+                       int n_settings, uint64_t seed, hone_error *err)
 {
     static rig g;
     component *c = NULL;
@@ -39,12 +44,14 @@ static hone_status run(registry *r, const char *name, char **settings, int n_set
     if (!st)
         st = ops_open(&g.side[COMPOSED].o, plugin_host(), c->ops, 0, c->config, OPS_COMPOSE, err);
     if (!st) {
-        void (*const suites[])(rig *) = { check_memory, check_seven,     check_gemm, check_ew,
-                                          check_blocks, check_attention, check_fused };
-        static const char *const names[] = { "memory", "seven",     "gemm", "ew",
-                                             "blocks", "attention", "fused" };
+        void (*const suites[])(rig *) = { check_memory, check_seven,     check_gemm,  check_ew,
+                                          check_blocks, check_attention, check_fused, check_loss };
+        static const char *const names[] = { "memory", "seven",     "gemm",  "ew",
+                                             "blocks", "attention", "fused", "loss" };
         for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
             const int before = failures;
+            if (only && strcmp(only, names[i]) != 0)
+                continue;
             suites[i](&g);
             printf("%s %s: %s\n", failures == before ? "ok  " : "FAIL", name, names[i]);
             fflush(stdout);
@@ -57,18 +64,28 @@ out:
     return st;
 }
 
+static uint64_t drawn(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    printf("seed %lld\n", (long long)now.tv_nsec);
+    return (uint64_t)now.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
     registry *r = NULL;
     hone_error err = { 0 };
-    const char *file = NULL, *name = NULL;
+    const char *file = NULL, *name = NULL, *only = NULL;
     char *settings[16];
     int n_settings = 0;
     uint64_t seed = 1;
     hone_status st = HONE_OK;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--seed") && i + 1 < argc)
-            seed = strtoull(argv[++i], NULL, 0);
+            seed = strcmp(argv[++i], "any") ? strtoull(argv[i], NULL, 0) : drawn();
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
+            only = argv[++i];
         else if (!strcmp(argv[i], "--option") && i + 1 < argc && n_settings < 16)
             settings[n_settings++] = argv[++i];
         else if (!file)
@@ -77,8 +94,8 @@ int main(int argc, char **argv)
             name = argv[i];
     }
     if (!file) {
-        fprintf(stderr,
-                "usage: check_device PLUGIN.so [NAME] [--seed N] [--option KEY=VALUE]...\n");
+        fprintf(stderr, "usage: check_device PLUGIN.so [NAME] [--seed N|any] [--only SUITE] "
+                        "[--option KEY=VALUE]...\n");
         return EXIT_FAILURE;
     }
     st = registry_open_file(&r, file, &err);
@@ -87,12 +104,12 @@ int main(int argc, char **argv)
     if (!st && !name)
         st = hone_fail(&err, HONE_ERR_NOTFOUND, "%s offers no device", file);
     if (!st)
-        st = run(r, name, settings, n_settings, seed, &err);
+        st = run(r, name, only, settings, n_settings, seed, &err);
     if (st) {
         fprintf(stderr, "%s: %s\n", file, err.message);
         failures++;
     }
     plugin_shutdown_all();
     registry_close(r);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    return st == HONE_ERR_UNSUPPORTED ? 77 : failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

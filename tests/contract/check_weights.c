@@ -224,6 +224,7 @@ int main(int argc, char **argv)
     component *c[MAX_FORMATS] = { NULL }, *d = NULL;
     void *self[MAX_FORMATS] = { NULL };
     size_t n = 0;
+    bool refused = false;
     hone_error err = { 0 };
     hone_status st;
     if (argc < 3) {
@@ -244,6 +245,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; !st && i < N_SIDES; i++)
         st = ops_open(&g.side[i].o, plugin_host(), d->ops, 0, d->config, i ? OPS_COMPOSE : 0, &err);
+    refused = st == HONE_ERR_UNSUPPORTED; /* a processor without these kernels */
     for (size_t i = 0; !st && i < registry_plugin(r, 0)->note.n_rows && n < MAX_FORMATS; i++) {
         const hone_note_row *row = &registry_plugin(r, 0)->note.rows[i];
         const int before = failures;
@@ -272,5 +274,5 @@ int main(int argc, char **argv)
     plugin_shutdown_all();
     registry_close(r);
     registry_close(devices);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    return refused ? 77 : failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -240,6 +240,30 @@ void same_bits(rig *r, const char *name, const void *got, const void *want, size
         fail(r, "%s: byte %zu of %zu is %02x, expected %02x", name, i, bytes, a[i], b[i]);
 }
 
+double *widened(const float *x, int64_t n)
+{
+    double *y = calloc((size_t)n + 1, sizeof *y);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (double)x[i];
+    return y;
+}
+
+double *differences(double *x, int64_t n, double (*f)(void *ctx), void *ctx)
+{
+    double *d = calloc((size_t)n + 1, sizeof *d);
+    for (int64_t i = 0; i < n; i++) {
+        const double keep = x[i], step = 1e-5 * (1 + fabs(keep));
+        double up, down;
+        x[i] = keep + step;
+        up = f(ctx);
+        x[i] = keep - step;
+        down = f(ctx);
+        x[i] = keep;
+        d[i] = (up - down) / (2 * step);
+    }
+    return d;
+}
+
 double ulps(float got, double exact)
 {
     const float rounded = (float)exact;

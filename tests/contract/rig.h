@@ -35,7 +35,7 @@ typedef struct rig {
     const char *name;
     char what[512]; /* the case, for messages */
     uint64_t seed, next;
-    double floor; /* norms below it count as this: differences of numbers of this size */
+    double floor; /* norms below it count as this: of the terms that a sum is made of */
 } rig;
 
 /* Print "device: case: message" and count a failure. */
@@ -70,7 +70,15 @@ float *get(rig *r, side *s, hone_tensor t);
 void *get_raw(rig *r, side *s, hone_tensor t);
 void drop_all(side *s); /* free the buffers of a case */
 
+/* ----------------------------------------------------------- double precision */
+
+double *widened(const float *x, int64_t n); /* owned by the caller, as all here */
+/* d f / dx by central differences, where f(ctx) reads x. */
+double *differences(double *x, int64_t n, double (*f)(void *ctx), void *ctx);
+
 /* -------------------------------------------------------------- comparisons */
+
+#define CLOSE 3e-6 /* of float32 results against double precision, by norms */
 
 /* |got - want| <= tolerance * max(|want|, r->floor), Euclidean norms; NaN never passes. */
 void near_norm(rig *r, const char *name, const float *got, const double *want, int64_t n,
@@ -89,7 +97,8 @@ void check_seven(rig *r);     /* check_seven.c: copy, fill, rows, reduce */
 void check_gemm(rig *r);      /* check_gemm.c */
 void check_ew(rig *r);        /* check_ew.c: programs */
 void check_blocks(rig *r);    /* check_blocks.c: programs over blocks of elements */
-void check_fused(rig *r);     /* check_fused.c: norm, rope, swiglu, linear, loss */
+void check_fused(rig *r);     /* check_fused.c: norm, rope, swiglu, linear */
+void check_loss(rig *r);      /* check_loss.c */
 void check_attention(rig *r); /* check_attention.c */
 
 #endif /* TESTS_CONTRACT_RIG_H */

@@ -136,13 +136,15 @@ static inline void golden_batch(batch *b, const st_tensor *ids, const st_tensor 
 typedef struct setting {
     const char *name, *spec;
     bool compose;
+    const char *kernels; /* of the cpu device; NULL: its choice */
 } setting;
 
 /* Every device the suites must pass on. */
 static const setting settings[] = {
-    { "fused", "cpu/fp32", false },
-    { "composed", "cpu/fp32", true },
-    { "far", "far/fp32", false }, /* no memory of its is the host's, every op comes late */
+    { "fused", "cpu/fp32", false, NULL },
+    { "composed", "cpu/fp32", true, NULL },
+    { "tiles", "cpu/fp32", false, "amx-plain" },
+    { "far", "far/fp32", false, NULL }, /* no memory of its is the host's, every op comes late */
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
@@ -158,11 +160,13 @@ static inline backend *golden_backend(registry *r, const setting *s)
 {
     hone_error err = { 0 };
     backend *b = NULL;
-    if (backend_open(&b, r, s->spec, NULL, NULL, &err) != HONE_OK) {
+    json_t *how = s->kernels ? json_pack("{s:s}", "kernels", s->kernels) : NULL;
+    if (backend_open(&b, r, s->spec, how, NULL, &err) != HONE_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(EXIT_FAILURE);
     }
     CHECK_OK(backend_set_compose(b, s->compose, &err), err);
+    json_decref(how);
     return b;
 }
 

@@ -2,7 +2,7 @@
  * test_formats.c - training through each weight format against the fp32 curves of PEFT and
  * PyTorch: the loss of twenty steps stays within a stated share of it.
  *
- *     test_formats DEVICE
+ *     test_formats DEVICE [KERNELS]     of the cpu device's option
  *
  * The bounds are about twice what was measured; the base's weights are N(0, 0.25), drawn
  * wide, which is harder on a format than trained weights are. That the base stays as it was
@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         device = argv[1];
+    fixture_device = argc > 2 ? json_pack("{s:s}", "kernels", argv[2]) : NULL;
     use(&formats[0]);
     if (!fixture_open(2, (char *[]){ argv[0], spec, NULL }))
         return 77;

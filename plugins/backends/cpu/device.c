@@ -95,7 +95,7 @@ static hone_status no_kernels(int64_t choice, hone_error *err)
     const char *name = CPU_ISA_CHOICES;
     while (choice-- > 0)
         name = strchr(name, '|') + 1;
-    return hone_fail(err, HONE_ERR_ARG,
+    return hone_fail(err, HONE_ERR_UNSUPPORTED,
                      "cpu: this processor cannot run the kernels \"%.*s\"; leave `kernels` at auto",
                      (int)strcspn(name, "|"), name);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static const char *fixture_backend = "cpu/fp32";
+static json_t *fixture_device; /* the device's options; NULL: as they are */
 static registry *fixture_plugins;
 
 /* tests/golden/peft/<a>/<b>; free() */
@@ -48,6 +49,7 @@ static inline bool fixture_open(int argc, char **argv)
 
 static inline int fixture_exit(void)
 {
+    json_decref(fixture_device);
     plugin_shutdown_all();
     registry_close(fixture_plugins);
     return TEST_EXIT();
@@ -189,7 +191,8 @@ static inline hone_status trial_run(trial *t, void (*look)(void *ctx, model *m),
                          .max_sequences = t->o.seq_len * t->o.batch };
     backend *b = NULL;
     model *m = NULL;
-    hone_status st = backend_open(&b, fixture_plugins, fixture_backend, NULL, NULL, &t->err);
+    hone_status st =
+        backend_open(&b, fixture_plugins, fixture_backend, fixture_device, NULL, &t->err);
     if (!st)
         st = model_open(&m, b, &mo, &t->err);
     if (!st)
