@@ -7,6 +7,7 @@
  *   docx_styles.c  styles and numbering: what a paragraph is
  *   docx_notes.c   notes, and text of parts that is only counted
  *   docx_body.c    the text: events -> paragraphs, tables, notes
+ *   docx_run.c     tabs, symbols, marks of notes and fields in it
  *   docx_emit.c    those as blocks
  *
  * SPDX-License-Identifier: Apache-2.0

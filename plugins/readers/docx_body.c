@@ -8,43 +8,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "docx.h"
-
-#define MAX_BOXES 16  /* text boxes in text boxes */
-#define MAX_FIELDS 32 /* fields in fields */
-
-typedef struct paragraph {
-    hone_text text;
-    docx_look look;
-    bool marks_deleted; /* the end of the paragraph: it runs on */
-    bool in_properties;
-    uint64_t from; /* its number, or that of the first which ran on into it */
-} paragraph;
-
-typedef struct body {
-    docx_out *o;
-    docx_styles *styles;
-    const docx_notes *notes[2]; /* footnotes, endnotes */
-    docx_counts *counts;
-    paragraph at[MAX_BOXES]; /* the innermost open one is at[depth] */
-    uint32_t depth;
-    uint64_t n_paragraphs;
-    uint32_t fields[MAX_FIELDS]; /* 1: in its code, 0: in its result */
-    uint32_t n_fields;
-    uint32_t n_alternatives; /* AlternateContent elements that are open ... */
-    uint8_t taken[64];       /* ... and whether one of their choices was read */
-    bool in_run_properties, hidden, in_ruby, in_text;
-    uint32_t n_notes[2]; /* so far */
-    hone_text later;     /* footnotes of the paragraph */
-    hone_text last;      /* endnotes, of uint64_t pairs: id, number */
-} body;
+#include "docx_body.h"
 
 /* ------------------------------------------------------------------ paragraphs */
-
-static paragraph *current(body *b)
-{
-    return &b->at[b->depth];
-}
 
 static void begin_paragraph(body *b)
 {
@@ -135,29 +101,6 @@ static void end_paragraph(body *b)
 
 /* ---------------------------------------------------------------------- notes */
 
-/* The mark stays in the text; the note follows the paragraph, or stands at the end. */
-static void refer(body *b, int kind, int64_t id)
-{
-    const docx_note *note = docx_find_note(b->notes[kind], id);
-    char mark[40];
-    if (!note)
-        return;
-    docx_note_mark(kind, ++b->n_notes[kind], mark);
-    hone_text_puts(&current(b)->text, mark);
-    if (kind) {
-        const uint64_t pair[2] = {
-            (uint64_t)(note - (const docx_note *)(const void *)b->notes[1]->list.p), b->n_notes[1]
-        };
-        hone_text_add(&b->last, (const char *)pair, sizeof pair);
-        return;
-    }
-    if (b->later.n)
-        hone_text_putc(&b->later, '\n');
-    hone_text_puts(&b->later, mark);
-    hone_text_putc(&b->later, ' ');
-    hone_text_add(&b->later, b->notes[0]->text.p + note->at, note->n);
-}
-
 static void put_endnotes(body *b)
 {
     const uint64_t *pairs = (const uint64_t *)(const void *)b->last.p;
@@ -175,86 +118,6 @@ static void put_endnotes(body *b)
 }
 
 /* --------------------------------------------------------------------- events */
-
-static bool in_field_code(const body *b)
-{
-    for (uint32_t i = 0; i < b->n_fields; i++)
-        if (b->fields[i])
-            return true;
-    return false;
-}
-
-static void field(body *b, const docx_xml *x)
-{
-    const hone_str type = docx_attribute(x, "fldCharType");
-    if (type.n == 5 && memcmp(type.p, "begin", 5) == 0) {
-        if (b->n_fields < MAX_FIELDS)
-            b->fields[b->n_fields++] = 1;
-    } else if (b->n_fields && type.n == 8 && memcmp(type.p, "separate", 8) == 0) {
-        b->fields[b->n_fields - 1] = 0;
-    } else if (b->n_fields && type.n == 3 && memcmp(type.p, "end", 3) == 0) {
-        b->n_fields--;
-    }
-}
-
-/* A character by its number in a font; only those that Unicode knows can be read. */
-static void symbol(body *b, const docx_xml *x)
-{
-    const hone_str s = docx_attribute(x, "char");
-    uint32_t cp = 0;
-    for (uint64_t i = 0; i < s.n && i < 6; i++) {
-        const char c = s.p[i];
-        cp = cp * 16 + (uint32_t)(c >= '0' && c <= '9'   ? c - '0'
-                                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                         : 0);
-    }
-    if (cp == 0xf0b7)
-        cp = 0x2022;
-    if (cp >= 0xa0 && cp < 0xe000)
-        hone_text_put_code(&current(b)->text, cp);
-    else if (cp > 0x20 && cp < 0x7f)
-        hone_text_putc(&current(b)->text, (char)cp);
-    else
-        b->counts->symbols++;
-}
-
-/* Content that stands for itself in a run. */
-static void in_run(body *b, const docx_xml *x, docx_name name)
-{
-    hone_text *t = &current(b)->text;
-    if (b->hidden || in_field_code(b)) {
-        if (name == DOCX_fldChar)
-            field(b, x);
-        return;
-    }
-    switch (name) {
-    case DOCX_tab:
-        hone_text_putc(t, '\t');
-        break;
-    case DOCX_br:
-    case DOCX_cr:
-        hone_text_putc(t, '\n');
-        break;
-    case DOCX_noBreakHyphen:
-        hone_text_putc(t, '-');
-        break;
-    case DOCX_sym:
-        symbol(b, x);
-        break;
-    case DOCX_footnoteReference:
-        refer(b, 0, docx_number(x, "id", INT64_MIN));
-        break;
-    case DOCX_endnoteReference:
-        refer(b, 1, docx_number(x, "id", INT64_MIN));
-        break;
-    case DOCX_fldChar:
-        field(b, x);
-        break;
-    default:
-        break;
-    }
-}
 
 static void in_properties(body *b, const docx_xml *x, docx_name name)
 {
@@ -404,7 +267,7 @@ static bool body_start(docx_xml *x, docx_space space, docx_name name)
         if (current(b)->in_properties && !b->in_run_properties)
             in_properties(b, x, name);
         else if (!b->in_run_properties)
-            in_run(b, x, name);
+            docx_in_run(b, x, name);
     }
     x->st = b->o->st;
     return true;
@@ -461,7 +324,7 @@ static void body_end(docx_xml *x, docx_space space, docx_name name)
 static void body_text(docx_xml *x, const char *p, uint64_t n)
 {
     body *b = x->ctx;
-    if (!b->in_text || in_field_code(b))
+    if (!b->in_text || docx_in_field_code(b))
         return;
     if (b->hidden)
         b->counts->hidden += n;
