@@ -6,7 +6,10 @@
 For each PDF: the share of pdftotext's and mutool's words that the reader has (with repetitions), and
 of the outline's titles that are headings. For each docx: the same of docx2txt's and pandoc's words and
 of pandoc's headings. Peers that are not installed are left out. -v names what is missing.
-Words that the reader says it left out (running headers, page numbers) are missing here too.
+Two numbers stand for each peer of a PDF: of all its words, and of those that should be there. The latter
+are its words less those of the lines that the reader says it left out (running headers, footers, page
+numbers, watermarks); and what both write with the same letters is the same, wherever blanks and hyphens
+of line ends are.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -39,6 +42,24 @@ def recall(have, want, missing):
     return 1 - sum(lost.values()) / max(1, sum(want.values()))
 
 
+def join_alike(have, want):
+    """Words of `want` that `have` only cuts elsewhere: found as neighbours of the same letters."""
+    known, wanted = collections.Counter(have), collections.Counter(want)
+    spare, lost = known - wanted, wanted - known
+    def pairs(words, taken):  # neighbours of which one at least is not the other's
+        for a, b in zip(words, words[1:]):
+            if a in taken or b in taken:
+                yield a, b
+    for whole, parts in ((spare, pairs(want, lost)), (lost, pairs(have, spare))):
+        cut = lost if whole is spare else spare
+        for a, b in parts:
+            if whole[a + b] > 0 and (cut[a] > 0 or cut[b] > 0):
+                whole[a + b] -= 1
+                cut[a] -= cut[a] > 0
+                cut[b] -= cut[b] > 0
+    return +lost
+
+
 def plain(title):
     title = unicodedata.normalize("NFKC", title).lower()
     title = re.sub(r"^(chapter|appendix|section|part)\b", "", title.strip())
@@ -47,8 +68,13 @@ def plain(title):
 
 
 def blocks(show, reader, path):
-    unescape = lambda s: s.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
-    for line in run(show, reader, path).splitlines():
+    unescape = lambda s: re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m.group(1), m.group(1)), s)
+    ran = subprocess.run([show, reader, path], capture_output=True, check=False)
+    for line in ran.stderr.decode("utf-8", "replace").split("\n"):
+        m = re.match(r"log 0: pdf: left out on page \d+: (.*)", line)
+        if m:
+            yield "left out", m.group(1)
+    for line in ran.stdout.decode("utf-8", "replace").split("\n"):
         m = re.match(r'(text|heading|code|table|list|quote)( \d+)?( #\d+)?.*? @\d+\+\d+ "(.*)"$', line)
         if m:
             number = m.group(3)[2:] + " " if m.group(3) else ""
@@ -100,13 +126,21 @@ def main():
             path = f.name
         reader = path.rsplit(".", 1)[-1]
         got = list(blocks(a.show, reader, path))
-        have = [w for kind, text in got if kind != "said" for w in words(text)]
+        have = [w for kind, text in got if kind not in ("said", "left out") for w in words(text)]
+        left_out = [w for kind, text in got if kind == "left out" for w in words(text)]
         missing = collections.Counter()
         line = []
         for peer, command in PEERS[reader].items():
             if shutil.which(command[0]):
                 want = words(run(*[c.format(path) for c in command]))
-                line.append(f"{peer} {100 * recall(have, want, missing):6.2f} %")
+                if reader == "pdf":
+                    lost = join_alike(have + left_out, want)
+                    due = len(want) - sum((collections.Counter(want) & collections.Counter(left_out)).values())
+                    missing.update(lost)
+                    share = f"{100 * recall(have, want, collections.Counter()):6.2f} {100 * (1 - sum(lost.values()) / max(1, due)):6.2f} %"
+                else:
+                    share = f"{100 * recall(have, want, missing):6.2f} %"
+                line.append(f"{peer} {share}")
         titles = [plain(t) for t in (outline(path) if reader == "pdf" else pandoc_headings(path))]
         titles = [t for t in titles if t]
         heads = {plain(t) for kind, t in got if kind == "heading"}
