@@ -24,6 +24,7 @@
 #include "hone/text.h"
 
 #define PDF_NONE UINT32_MAX
+#define PDF_CELL_GAP 1.6f /* em: words of one line with more between them are apart */
 
 typedef struct pdf_box {
     float x0, y0, x1, y1;
@@ -49,7 +50,8 @@ typedef struct pdf_word {
     uint32_t style;
 } pdf_word;
 
-/* What poppler holds for one line: words with no wide gap between them. */
+/* What poppler holds for one line: words with no wide gap between them. Until rows are made, gaps
+ * that may be gutters part them as well. */
 typedef struct pdf_chunk {
     pdf_box box;
     uint32_t word, n_words;
@@ -144,6 +146,8 @@ bool pdf_same_line(const pdf_box *a, const pdf_box *b);
 
 /* page: a PopplerPage. False: no memory. */
 bool pdf_page_add(pdf_doc *d, void *page);
+/* The style that most characters of n words have. */
+uint32_t pdf_main_style(const pdf_doc *d, uint32_t word, uint32_t n);
 /* What is known once all pages are there: the text's own style, its leading. */
 void pdf_measure(pdf_doc *d);
 

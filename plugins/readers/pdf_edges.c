@@ -17,6 +17,7 @@
 #include "pdf.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #define RANKS 3    /* lines at the top and at the bottom that are looked at */
 #define ZONE 0.18f /* share of the page's height they are in */
@@ -29,6 +30,7 @@ typedef struct line {
     uint64_t words;     /* hash of its text, numbers apart */
     int32_t number[2];  /* of the first and last word, less the page; NO_NUMBER: none */
     float gap;          /* to the next line inwards */
+    float size;         /* the largest of its chunks' */
     uint8_t side, rank; /* 0: top, 1: bottom; 0: the outermost */
     bool lone;          /* a number and nothing else */
     bool edge;
@@ -148,6 +150,7 @@ static void read_line(const pdf_doc *d, line *l, const pdf_page *page)
         if (c->turn || c->left_out || !pdf_same_line(&c->box, &l->box))
             continue;
         l->n_chunks++;
+        l->size = pdf_max(l->size, pdf_style_at(d, c->style)->size);
         for (uint32_t k = c->word; k < c->word + c->n_words; k++) {
             const pdf_word *w = pdf_word_at(d, k);
             const hone_str s = pdf_word_text(d, w);
@@ -228,8 +231,9 @@ static bool is_edge(const counter *c, const line *l, const pdf_doc *d)
         const uint32_t times =
             l->number[i] == NO_NUMBER ? 0 : counted(c, l, BY_NUMBER, l->number[i]);
         if (times >= few && near(c, l, BY_NUMBER_ON_PAGE, (uint64_t)(int64_t)l->number[i]) &&
-            (l->lone || (times * 10 >= n_pages && l->gap > 0.4f * height)))
-            return true; /* numbers of notes may count with the pages for a while */
+            (l->lone || (times * 10 >= n_pages && l->gap > 0.4f * height &&
+                         (l->size < 1.12f * d->size || times * 3 >= n_pages))))
+            return true; /* numbers of notes and sections may count with the pages for a while */
     }
     const uint32_t times = counted(c, l, BY_WORDS, (int64_t)l->words);
     if (times >= few && (l->gap > 0.6f * height || times * 4 >= n_pages) &&
@@ -240,6 +244,20 @@ static bool is_edge(const counter *c, const line *l, const pdf_doc *d)
                     : l->box.y1 < 0.1f * pdf_page_at(d, l->page)->height);
 }
 
+/* Names what is left out to those who look for it; *bytes counts it. */
+static void say(const pdf_doc *d, uint32_t page, const pdf_chunk *c, uint64_t *bytes)
+{
+    char out[400];
+    int used = snprintf(out, sizeof out, "pdf: left out on page %u:", page + 1);
+    for (uint32_t k = c->word; k < c->word + c->n_words; k++) {
+        const hone_str s = pdf_word_text(d, pdf_word_at(d, k));
+        if ((size_t)used + s.n + 2 < sizeof out)
+            used += snprintf(out + used, sizeof out - (size_t)used, " %.*s", (int)s.n, s.p);
+        *bytes += s.n;
+    }
+    d->host->log(d->host, HONE_LOG_DEBUG, out);
+}
+
 static void leave_out(pdf_doc *d, const line *l)
 {
     const pdf_page *page = pdf_page_at(d, l->page);
@@ -248,8 +266,7 @@ static void leave_out(pdf_doc *d, const line *l)
         if (c->turn || c->left_out || !pdf_same_line(&c->box, &l->box))
             continue;
         c->left_out = true;
-        for (uint32_t k = c->word; k < c->word + c->n_words; k++)
-            d->edges += pdf_word_at(d, k)->n;
+        say(d, l->page, c, &d->edges);
     }
 }
 
@@ -272,13 +289,14 @@ static bool watermarks(pdf_doc *d)
     const bool ok = n_pages < 4 || counter_init(&c, d->host, n);
     for (uint32_t i = 0; i < n && ok && n_pages >= 4; i++)
         ++*counter_at(&c, place_of(d, pdf_chunk_at(d, i)));
-    for (uint32_t i = 0; i < n && ok && n_pages >= 4; i++) {
+    for (uint32_t i = 0, page = 0; i < n && ok && n_pages >= 4; i++) {
         pdf_chunk *at = pdf_chunk_at(d, i);
+        while (page + 1 < n_pages && i >= pdf_page_at(d, page + 1)->chunk)
+            page++;
         if (at->left_out || *counter_at(&c, place_of(d, at)) < (n_pages + 1) / 2 + 1)
             continue;
         at->left_out = true;
-        for (uint32_t k = at->word; k < at->word + at->n_words; k++)
-            d->marks += pdf_word_at(d, k)->n;
+        say(d, page, at, &d->marks);
     }
     counter_finish(&c, d->host);
     return ok;

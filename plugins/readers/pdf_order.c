@@ -53,6 +53,28 @@ static int by_x(const void *a, const void *b, void *doc)
     return *(const uint32_t *)a < *(const uint32_t *)b ? -1 : 1;
 }
 
+/* Pieces of one chunk that stand side by side in a row are one again; items are in order of x. How
+ * many there are then. */
+static uint32_t glue(pdf_doc *d, uint32_t *items, uint32_t n)
+{
+    uint32_t out = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        pdf_chunk *a = pdf_chunk_at(d, items[out]), *b = pdf_chunk_at(d, items[i]);
+        const uint32_t last = a->word + a->n_words - 1;
+        const float em = pdf_style_at(d, pdf_word_at(d, last)->style)->size;
+        if (b->word != last + 1 || b->box.x0 - a->box.x1 > PDF_CELL_GAP * em ||
+            b->turn != a->turn) {
+            items[++out] = items[i];
+            continue;
+        }
+        pdf_box_join(&a->box, &b->box);
+        a->n_words += b->n_words;
+        a->chars += b->chars;
+        a->style = pdf_main_style(d, a->word, a->n_words);
+    }
+    return out + 1;
+}
+
 static void add_row(pdf_doc *d, const uint32_t *items, uint32_t n, uint32_t page)
 {
     pdf_row r = { .first = PDF_N(uint32_t, d->order), .n = n, .page = page };
@@ -61,6 +83,8 @@ static void add_row(pdf_doc *d, const uint32_t *items, uint32_t n, uint32_t page
     if (d->order.failed)
         return;
     qsort_r(PDF_AT(uint32_t, d->order, r.first), n, sizeof *items, by_x, d);
+    r.n = n = glue(d, PDF_AT(uint32_t, d->order, r.first), n);
+    d->order.n = (r.first + n) * sizeof *items;
     r.box = pdf_cell(d, &r, 0)->box;
     r.column = d->columns;
     for (uint32_t i = 0; i < n; i++) {
@@ -146,8 +170,8 @@ static bool are_columns(const pdf_doc *d, const side *l, const side *r, bool kno
         return false;
     if (l->filled > 0.6f * wl * (float)l->lines && r->filled > 0.6f * wr * (float)r->lines)
         return true;
-    /* an index: short entries that end in numbers, in columns of one width */
-    return l->lines >= 10 && r->lines >= 5 && pdf_min(wl, wr) > 0.6f * pdf_max(wl, wr) &&
+    /* an index: short entries that end in numbers, in columns of one width; there may be three */
+    return l->lines >= 10 && r->lines >= 5 && pdf_min(wl, wr) > 0.28f * pdf_max(wl, wr) &&
            l->numbers * 3 >= l->lines && r->numbers * 3 >= r->lines;
 }
 

@@ -13,6 +13,8 @@
 #include <math.h>
 #include <poppler.h>
 
+#define PIECE_GAP 0.8f /* em: a gutter may be as narrow; pdf_order.c joins what stays in a row */
+
 bool pdf_same_line(const pdf_box *a, const pdf_box *b)
 {
     const float overlap = pdf_min(a->y1, b->y1) - pdf_max(a->y0, b->y0);
@@ -138,8 +140,7 @@ static uint8_t find_turn(const builder *b)
     return dx < 0 && fabs(dy) < 1 && b->chars > 3 ? 2 : 0;
 }
 
-/* The style that most characters of some words have. */
-static uint32_t main_style(const pdf_doc *d, uint32_t word, uint32_t n)
+uint32_t pdf_main_style(const pdf_doc *d, uint32_t word, uint32_t n)
 {
     uint32_t best = pdf_word_at(d, word)->style, most = 0;
     for (uint32_t i = word; i < word + n && i < word + 32; i++) {
@@ -163,7 +164,7 @@ static void add_chunk(pdf_doc *d, uint32_t word, uint32_t n, uint8_t turn)
         pdf_box_join(&c.box, &pdf_word_at(d, i)->box);
         c.chars += pdf_word_at(d, i)->chars;
     }
-    c.style = main_style(d, word, n);
+    c.style = pdf_main_style(d, word, n);
     hone_text_add(&d->chunks, (const char *)&c, sizeof c);
 }
 
@@ -181,7 +182,8 @@ static void end_chunk(builder *b)
         const pdf_word *w = pdf_word_at(d, i);
         const pdf_word *next = i + 1 < n ? w + 1 : NULL;
         const float em = pdf_style_at(d, w->style)->size;
-        if (!next || next->box.x0 - w->box.x1 > 1.6f * em) {
+        const float gap = pdf_style_at(d, w->style)->mono ? PDF_CELL_GAP : PIECE_GAP;
+        if (!next || next->box.x0 - w->box.x1 > gap * em) {
             add_chunk(d, from, i + 1 - from, turn);
             from = i + 1;
         }
