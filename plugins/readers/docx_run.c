@@ -1,5 +1,5 @@
 /*
- * docx_run.c - what stands for itself in a run of a docx: tabs, breaks, symbols, marks of notes, fields.
+ * docx_run.c - what stands for itself in a run of a docx: tabs, breaks, symbols, notes, fields.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

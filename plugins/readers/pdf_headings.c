@@ -44,13 +44,24 @@ static void add_plain(hone_text *out, const char *p, uint64_t n)
     }
 }
 
+/* A small number behind a title: the mark of a note. */
+static bool is_note_mark(const pdf_doc *d, const pdf_row *r, const pdf_word *w)
+{
+    const hone_str s = pdf_word_text(d, w);
+    bool digits = w != pdf_word_of(d, r, 0);
+    for (uint64_t i = 0; i < s.n && digits; i++)
+        digits = (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '*';
+    return digits && pdf_style_at(d, w->style)->size < 0.8f * pdf_style_at(d, r->style)->size;
+}
+
 static void add_plain_row(const pdf_doc *d, const pdf_row *r, hone_text *out)
 {
     for (uint32_t k = 0; k < r->n; k++) {
         const pdf_chunk *c = pdf_cell(d, r, k);
         for (uint32_t i = c->word; i < c->word + c->n_words; i++) {
             const hone_str s = pdf_word_text(d, pdf_word_at(d, i));
-            add_plain(out, s.p, s.n);
+            if (!is_note_mark(d, r, pdf_word_at(d, i)))
+                add_plain(out, s.p, s.n);
         }
     }
 }
@@ -286,7 +297,8 @@ static bool ends_with_number(const pdf_doc *d, const pdf_row *r)
 {
     const pdf_chunk *c = pdf_cell(d, r, r->n - 1);
     const hone_str s = pdf_word_text(d, pdf_word_at(d, c->word + c->n_words - 1));
-    return r->n > 1 && s.p[s.n - 1] >= '0' && s.p[s.n - 1] <= '9';
+    return r->n > 1 && s.p[s.n - 1] >= '0' && s.p[s.n - 1] <= '9' &&
+           !is_note_mark(d, r, pdf_word_at(d, c->word + c->n_words - 1));
 }
 
 /* Is a row bold, but for names in another font in it? */
