@@ -144,11 +144,9 @@ static void on_device(rig *r, const char *format, const planes *x, int64_t rows,
         ops_round_operands(s->o, operands);
         (void)good(r, ops_linear(s->o, a, &err), &err);
         got = get(r, s, a.y);
-        near_norm(r, "y", got,
-                  int8 && distance(got, integers, n * narrow) < distance(got, want, n * narrow)
-                      ? integers
-                      : want,
-                  n * narrow, int8 && !i ? 1e-5 : allowed);
+        const bool quantizes =
+            int8 && distance(got, integers, n * narrow) < distance(got, want, n * narrow);
+        near_norm(r, "y", got, quantizes ? integers : want, n * narrow, quantizes ? 1e-5 : allowed);
         free(got);
         drop_all(s);
     }
