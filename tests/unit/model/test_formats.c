@@ -12,7 +12,7 @@ static char *llama;
 
 static backend *open_backend(const char *spec, bool compose)
 {
-    const setting s = { spec, spec, compose };
+    const setting s = { spec, spec, compose, NULL };
     return golden_backend(plugins, &s);
 }
 

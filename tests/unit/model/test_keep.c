@@ -63,7 +63,7 @@ static float *gradients(backend *device, const model_options *o, size_t how, con
 
 static void same_for(const char *spec, const char *family, const model_options *like)
 {
-    const setting s = { spec, spec, false };
+    const setting s = { spec, spec, false, NULL };
     char name[64];
     batch b = { 0 };
     size_t n = 0, m = 0;
@@ -122,7 +122,7 @@ static void test_keep__frozen_blocks_below(void)
                                         "model.layers.2.mlp.down_proj",
                                         "model.layers.2.self_attn.q_proj" };
     const adapter_options a = { .rank = 2, .alpha = 4, .targets = { some, 3 } };
-    const setting s = { "cpu/fp32", "cpu/fp32", false };
+    const setting s = { "cpu/fp32", "cpu/fp32", false, NULL };
     hone_error err = { 0 };
     char *dir = golden_path("models/llama");
     st_file *f = golden_open(dir, "golden.safetensors");
@@ -172,7 +172,7 @@ static void test_keep__the_plan_knows(void)
 {
     static const char *const all[] = { "all-linear" };
     const adapter_options a = { .rank = 3, .alpha = 6, .targets = { all, 1 } };
-    const setting s = { "cpu/fp32", "cpu/fp32", false };
+    const setting s = { "cpu/fp32", "cpu/fp32", false, NULL };
     hone_error err = { 0 };
     char *dir = golden_path("models/llama");
     backend *device = golden_backend(plugins, &s);

@@ -20,7 +20,7 @@ static backend *open_format(const char *format)
 {
     char spec[64];
     (void)snprintf(spec, sizeof spec, "%s/%s", device, format);
-    const setting s = { spec, spec, false };
+    const setting s = { spec, spec, false, NULL };
     return golden_backend(plugins, &s);
 }
 
