@@ -44,24 +44,13 @@ static void add_plain(hone_text *out, const char *p, uint64_t n)
     }
 }
 
-/* A small number behind a title: the mark of a note. */
-static bool is_note_mark(const pdf_doc *d, const pdf_row *r, const pdf_word *w)
-{
-    const hone_str s = pdf_word_text(d, w);
-    bool digits = w != pdf_word_of(d, r, 0);
-    for (uint64_t i = 0; i < s.n && digits; i++)
-        digits = (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '*';
-    return digits && pdf_style_at(d, w->style)->size < 0.8f * pdf_style_at(d, r->style)->size;
-}
-
 static void add_plain_row(const pdf_doc *d, const pdf_row *r, hone_text *out)
 {
     for (uint32_t k = 0; k < r->n; k++) {
         const pdf_chunk *c = pdf_cell(d, r, k);
         for (uint32_t i = c->word; i < c->word + c->n_words; i++) {
             const hone_str s = pdf_word_text(d, pdf_word_at(d, i));
-            if (!is_note_mark(d, r, pdf_word_at(d, i)))
-                add_plain(out, s.p, s.n);
+            add_plain(out, s.p, s.n);
         }
     }
 }
@@ -108,6 +97,17 @@ static bool same_title(hone_str a, hone_str b)
     return is_numbering((hone_str){ a.p, a.n - b.n });
 }
 
+/* A row that is set as no text is, less the number behind it: the mark of a note. */
+static hone_str without_mark(const pdf_doc *d, const pdf_row *r, hone_str s)
+{
+    const pdf_style *style = pdf_style_at(d, r->style);
+    const uint64_t n = s.n;
+    while (s.n && (style->bold || style->size > 1.12f * d->size) && s.p[s.n - 1] >= '0' &&
+           s.p[s.n - 1] <= '9' && n - s.n < 2)
+        s.n--;
+    return s;
+}
+
 /* Do rows from i on say the title? How many; 0: no. */
 static uint32_t rows_of_title(finder *f, uint32_t i, uint32_t end)
 {
@@ -120,7 +120,8 @@ static uint32_t rows_of_title(finder *f, uint32_t i, uint32_t end)
         add_plain_row(f->d, r, &f->row);
         if (f->row.failed || f->row.n > title.n + 24)
             return 0;
-        if (f->row.n && same_title(hone_text_str(&f->row), title))
+        const hone_str row = hone_text_str(&f->row);
+        if (row.n && (same_title(row, title) || same_title(without_mark(f->d, r, row), title)))
             return k + 1;
     }
     return 0;
@@ -297,8 +298,7 @@ static bool ends_with_number(const pdf_doc *d, const pdf_row *r)
 {
     const pdf_chunk *c = pdf_cell(d, r, r->n - 1);
     const hone_str s = pdf_word_text(d, pdf_word_at(d, c->word + c->n_words - 1));
-    return r->n > 1 && s.p[s.n - 1] >= '0' && s.p[s.n - 1] <= '9' &&
-           !is_note_mark(d, r, pdf_word_at(d, c->word + c->n_words - 1));
+    return r->n > 1 && s.p[s.n - 1] >= '0' && s.p[s.n - 1] <= '9';
 }
 
 /* Is a row bold, but for names in another font in it? */

@@ -105,6 +105,47 @@ static void pdf_edges(void)
                      "lost 45 running headers, footers and page numbers"));
 }
 
+/* Sections that begin pages, whose numbers count with them, are no running heads. */
+static void pdf_sections_at_page_tops(void)
+{
+    static const char *const pages[] = {
+        "72 740 16 B 5 Fine words\n72 700 10 R The body of the first page.\n300 40 9 R 1\n",
+        "72 740 16 B 6 Other names\n72 700 10 R The body of the second page.\n300 40 9 R 2\n",
+        "72 740 16 B 7 Last things1\n72 700 10 R The body of the third page.\n300 40 9 R 3\n",
+        "72 700 10 R The body of the fourth page, which has no title.\n300 40 9 R 4\n",
+        "72 700 10 R The body of the fifth page, which has no title.\n300 40 9 R 5\n",
+        "72 700 10 R The body of the sixth page, which has no title.\n300 40 9 R 6\n",
+        "72 700 10 R The body of the seventh page, with no title.\n300 40 9 R 7\n",
+        "72 700 10 R The body of the eighth page, with no title.\n300 40 9 R 8\n",
+        "72 700 10 R The body of the ninth page, with no title.\n300 40 9 R 9\n",
+        "72 700 10 R The body of the tenth page, with no title.\n300 40 9 R 10\n",
+    };
+    static const char *const titles[] = { "1 Fine words", "3 Last things" };
+    expect_pdf(pages, 10, titles, 2,
+               WANTS("heading 1 @0+1 \"5 Fine words\"", "heading 1 @1+1 \"6 Other names\"",
+                     "heading 1 @2+1 \"7 Last things1\"",
+                     "lost 11 running headers, footers and page numbers"));
+}
+
+/* Three columns, the gutters between them no wider than a gap between words may be. */
+static void pdf_index(void)
+{
+    static const float xs[] = { 72, 214, 356 };
+    text lines = { 0 };
+    text_puts(&lines,
+              "72 730 10 R Some words of the text that is the body of it all, and goes on to "
+              "the far end of it.\n");
+    for (int i = 0; i < 14; i++)
+        for (int c = 0; c < 3; c++)
+            text_printf(&lines, "%g %d 10 R entry%c%c in the index of it all, %d\n", xs[c],
+                        690 - 12 * i, 'A' + c, 'a' + i, 10 + i);
+    const char *const pages[] = { lines.p };
+    expect_pdf(pages, 1, NULL, 0,
+               WANTS("entryAa in the index of it all, 10", "entryAb", "entryAn", "entryBa",
+                     "entryBn", "entryCa", "entryCn in the index of it all, 23"));
+    text_finish(&lines);
+}
+
 static void pdf_structure(void)
 {
     static const char *const pages[] = {
@@ -342,6 +383,8 @@ int main(int argc, char **argv)
 #ifdef HONE_HAVE_POPPLER
     RUN(pdf_two_columns);
     RUN(pdf_edges);
+    RUN(pdf_sections_at_page_tops);
+    RUN(pdf_index);
     RUN(pdf_structure);
     RUN(pdf_without_text);
     RUN(pdf_broken);
