@@ -4,7 +4,7 @@
  *
  * The outermost lines of each page are candidates. One is left out when
  *   - its first or last word is a number that counts with the pages, at the same height as on
- *     other pages;
+ *     other pages; sections that begin pages are told from it by their size;
  *   - the same words (numbers apart) stand at the same height on other pages, and on one of the next
  *     two or the last two;
  *   - it is the outermost, set apart, at a height where on most pages one of the above stands;

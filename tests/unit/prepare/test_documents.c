@@ -135,14 +135,14 @@ static void pdf_index(void)
     text_puts(&lines,
               "72 730 10 R Some words of the text that is the body of it all, and goes on to "
               "the far end of it.\n");
-    for (int i = 0; i < 14; i++)
+    for (int i = 0; i < 14; i++) /* most are short, and some reach to the gutter */
         for (int c = 0; c < 3; c++)
-            text_printf(&lines, "%g %d 10 R entry%c%c in the index of it all, %d\n", xs[c],
-                        690 - 12 * i, 'A' + c, 'a' + i, 10 + i);
+            text_printf(&lines, "%g %d 10 R entry%c%c%s, %d\n", xs[c], 690 - 12 * i, 'A' + c,
+                        'a' + i, i % 4 == 2 ? " in the index of it all" : "", 10 + i);
     const char *const pages[] = { lines.p };
     expect_pdf(pages, 1, NULL, 0,
-               WANTS("entryAa in the index of it all, 10", "entryAb", "entryAn", "entryBa",
-                     "entryBn", "entryCa", "entryCn in the index of it all, 23"));
+               WANTS("entryAa, 10", "entryAc in the index of it all, 12", "entryAn", "entryBa",
+                     "entryBn", "entryCa", "entryCn, 23"));
     text_finish(&lines);
 }
 
