@@ -280,13 +280,15 @@ hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *
     return HONE_OK;
 }
 
-uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t rank)
+uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t m, int64_t n, int64_t k, int64_t plus_k)
 {
     const cpu_mm *mm = dev->k->mm;
-    const int64_t rows = copy_step(mm->high * TILES);
-    const int64_t panels = (COLUMNS + mm->wide) * (DEEP + rank);
-    const int64_t copy = rows * DEEP + CPU_MM_SPILL + mm->high * (DEEP + PACK_PAD);
-    const int64_t decoded = (DEEP + PACK_PAD) * mm->wide;
+    const int64_t rows = copy_step(mm->high * TILES), deep = least(ceiling(k, 4) * 4, DEEP);
+    /* d or d^T: either may be the columns */
+    const int64_t columns = ceiling(least(m > n ? m : n, COLUMNS), mm->wide) * mm->wide;
+    const int64_t panels = columns * (deep + plus_k);
+    const int64_t copy = rows * deep + CPU_MM_SPILL + mm->high * (deep + PACK_PAD);
+    const int64_t decoded = (deep + PACK_PAD) * mm->wide;
     const int64_t room = ceiling(copy > decoded ? copy : decoded, CPU_ALIGN) * CPU_ALIGN;
     return (uint64_t)(panels + room * dev->threads) * sizeof(float);
 }

@@ -25,7 +25,7 @@ typedef struct cpu_config {
     int64_t kernels;   /* index into CPU_ISA_CHOICES */
     int64_t products;  /* index into CPU_PRODUCT_CHOICES */
     bool exact;
-    bool pin;          /* keep threads on their cores */
+    bool pin; /* keep threads on their cores */
 } cpu_config;
 
 /* Who makes float32 products. */
@@ -166,6 +166,8 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
 cpu_operand cpu_operand_f32(const void *p, int64_t row, int64_t col);
 /* How a dtype is decoded; NULL: no operand. */
 cpu_decode *cpu_decode_dtype(uint32_t dtype);
+/* Of the first plane; HONE_F32 where the core decodes, the device having no row for the format. */
+uint32_t cpu_format_dtype(const char *format);
 /* (rows, cols) of a stored weight; HONE_ERR_UNSUPPORTED for a format without a row in pack.c. */
 hone_status cpu_operand_weight(const hone_dev *dev, const hone_weight *w, const char *what,
                                cpu_operand *o, hone_error *err);

@@ -131,6 +131,14 @@ cpu_decode *cpu_decode_dtype(uint32_t dtype)
     return NULL;
 }
 
+uint32_t cpu_format_dtype(const char *format)
+{
+    for (size_t i = 0; format && i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(format, formats[i].format) == 0)
+            return formats[i].dtype;
+    return HONE_F32;
+}
+
 hone_status cpu_operand_weight(const hone_dev *dev, const hone_weight *w, const char *what,
                                cpu_operand *o, hone_error *err)
 {

@@ -16,7 +16,11 @@
 #include "product.h"
 
 enum { FEW = 4, THIN = 96 };
-#define SGEMM_PACK (UINT64_C(4) << 20) /* bytes a thread's packed blocks take at most */
+
+/* What dnnl_sgemm takes while it runs, measured (2.6, AVX2 and AVX-512, 1 to 8 threads): a thread
+ * packs COLUMNS columns by DEEP, and ROWS rows by DEEP, and holds LOOSE bytes. The columns of a
+ * call would be limited by 10,000 alone, 15 MB a thread: it is called for so many at a time. */
+enum { COLUMNS = 2048, ROWS = 384, DEEP = 384, LOOSE = 80 << 10 };
 
 static void add_bias(void *arg, int64_t lo, int64_t hi, int thread)
 {
@@ -34,10 +38,15 @@ static hone_status product_dnnl(hone_queue *q, const cpu_product *p, hone_error 
     const int64_t a_span = a_rows ? p->k : p->m, a_given = cpu_operand_step(&p->a);
     const int64_t b_span = b_rows ? p->n : p->k, b_given = cpu_operand_step(&p->b);
     cpu_parallel_setup(q->dev->threads);
-    const dnnl_status_t st =
-        dnnl_sgemm(a_rows ? 'N' : 'T', b_rows ? 'N' : 'T', p->m, p->n, p->k, p->alpha, p->a.p,
-                   a_given > a_span ? a_given : a_span, p->b.p, b_given > b_span ? b_given : b_span,
-                   p->beta, p->d, p->d_row > p->n ? p->d_row : p->n);
+    const int64_t pieces = (p->n + COLUMNS - 1) / COLUMNS, each = (p->n + pieces - 1) / pieces;
+    dnnl_status_t st = dnnl_success;
+    for (int64_t at = 0; !st && at < p->n; at += each) {
+        const int64_t n = p->n - at < each ? p->n - at : each;
+        st = dnnl_sgemm(a_rows ? 'N' : 'T', b_rows ? 'N' : 'T', p->m, n, p->k, p->alpha, p->a.p,
+                        a_given > a_span ? a_given : a_span, (const float *)p->b.p + at * p->b.col,
+                        b_given > b_span ? b_given : b_span, p->beta, p->d + at,
+                        p->d_row > p->n ? p->d_row : p->n);
+    }
     if (st)
         return hone_fail(
             err, st == dnnl_out_of_memory ? HONE_ERR_NOMEM : HONE_ERR_DEVICE,
@@ -102,12 +111,16 @@ static bool is_few(const cpu_product *p)
 
 /* The rule; measurements are in docs/notebook.md. oneDNN takes float32 alone, and no thin
  * product, which it is bad at. */
+static bool is_dnnl_size(const hone_dev *dev, int64_t m, int64_t n, int64_t k)
+{
+    const bool thin = m <= THIN || n <= THIN || k <= THIN;
+    return dev->products != CPU_PRODUCTS_OWN && (!thin || dev->products == CPU_PRODUCTS_ONEDNN);
+}
+
 static bool is_for_dnnl(const hone_dev *dev, const cpu_product *p)
 {
     const bool can = p->a.dtype == HONE_F32 && p->b.dtype == HONE_F32 && p->d_col == 1;
-    const bool thin = p->m <= THIN || p->n <= THIN || p->k <= THIN;
-    return can && dev->products != CPU_PRODUCTS_OWN &&
-           (!thin || dev->products == CPU_PRODUCTS_ONEDNN);
+    return can && is_dnnl_size(dev, p->m, p->n, p->k);
 }
 
 /* Fewer products than this are not worth a configuration of tiles. */
@@ -165,24 +178,53 @@ hone_status cpu_product_run(hone_queue *q, const cpu_product *p, hone_error *err
     return st;
 }
 
-/* The largest of the products that a weight takes part in. */
-static uint64_t tiles_bytes(const hone_dev *dev, const hone_extent *e)
+/* What dnnl_sgemm takes for a product, or one of fewer rows. */
+static uint64_t packed(const hone_dev *dev, int64_t m, int64_t n, int64_t k)
 {
-    uint64_t most = 0;
-    for (uint32_t i = 0; dev->k->amx && e->operands == HONE_BF16 && i < e->n_weights; i++) {
-        const int64_t out = e->weights[i].rows, in = e->weights[i].cols, n = e->tokens;
-        const uint64_t need[] = { cpu_amx_bytes(dev, n, out, in, e->rank),
-                                  e->training ? cpu_amx_bytes(dev, n, in, out, e->rank) : 0,
-                                  e->full ? cpu_amx_bytes(dev, out, in, n, 0) : 0 };
-        for (size_t k = 0; k < sizeof need / sizeof *need; k++)
-            most = need[k] > most ? need[k] : most;
-    }
-    return most;
+    const int64_t rows = m < ROWS ? m : ROWS, columns = n < COLUMNS ? n : COLUMNS;
+    const int64_t both = (rows + columns + 48) * (k < DEEP ? k : DEEP); /* 48: whole tiles */
+    if (!is_dnnl_size(dev, m, n, k))
+        return 0;
+    return (uint64_t)dev->threads * ((uint64_t)both * sizeof(float) + LOOSE);
 }
 
-/* dnnl_sgemm packs blocks of both matrices, per thread, and gives them back after the call. */
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The largest of the products that weights and their adapters take part in; panels of blocks and
+ * of tiles are the same memory. */
 uint64_t cpu_product_workspace(const hone_dev *dev, const hone_extent *e)
 {
-    const uint64_t tiles = tiles_bytes(dev, e), blocks = cpu_blocks_bytes(dev, e->rank);
-    return (uint64_t)dev->threads * SGEMM_PACK + (tiles > blocks ? tiles : blocks);
+    const int64_t n = e->tokens > e->loss_rows ? e->tokens : e->loss_rows, r = e->rank;
+    const bool back = e->training != 0, full = e->full != 0;
+    const bool tiles = dev->k->amx && e->operands == HONE_BF16;
+    uint64_t panels = 0, dnnl = 0;
+    for (uint32_t i = 0; i < e->n_weights; i++) {
+        const int64_t out = e->weights[i].rows, in = e->weights[i].cols;
+        const bool f32 = cpu_format_dtype(e->weights[i].format) == HONE_F32;
+        const struct {
+            bool made, f32;
+            int64_t m, n, k, plus;
+        } set[] = {
+            { true, f32, n, out, in, r },  { back, f32, n, in, out, r }, /* y, dx */
+            { full, true, out, in, n, 0 },                               /* dw */
+            { true, true, n, r, in, 0 },   { true, true, n, out, r, 0 }, /* x A^T, (x A^T) B^T */
+            { back, true, n, r, out, 0 },  { back, true, n, in, r, 0 },  /* dy B, (dy B) A */
+            { back, true, r, in, n, 0 },   { back, true, out, r, n, 0 }, /* dA, dB */
+        };
+        for (size_t k = 0; k < sizeof set / sizeof *set; k++) {
+            if (!set[k].made || !set[k].m || !set[k].n || !set[k].k)
+                continue;
+            panels =
+                larger(panels, cpu_blocks_bytes(dev, set[k].m, set[k].n, set[k].k, set[k].plus));
+            if (tiles)
+                panels =
+                    larger(panels, cpu_amx_bytes(dev, set[k].m, set[k].n, set[k].k, set[k].plus));
+            if (set[k].f32)
+                dnnl = larger(dnnl, packed(dev, set[k].m, set[k].n, set[k].k));
+        }
+    }
+    return dnnl + panels;
 }

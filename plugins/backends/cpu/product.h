@@ -62,8 +62,8 @@ static inline cpu_product cpu_product_transposed(const cpu_product *p)
 }
 
 /* blocks.c: p->k > 0, alpha != 0, bias not looked at. */
-/* What its panels take at most. */
-uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t rank);
+/* What its panels take at most, of this product or one with fewer rows. */
+uint64_t cpu_blocks_bytes(const hone_dev *dev, int64_t m, int64_t n, int64_t k, int64_t plus_k);
 hone_status cpu_product_blocks(hone_queue *q, const cpu_product *p, hone_error *err);
 
 /* amx.c, with dev->k->amx: p as above, operands HONE_BF16. */
