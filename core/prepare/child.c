@@ -16,53 +16,9 @@
 #include <unistd.h>
 
 #include "core/prepare/asks.h"
-#include "core/prepare/exec.h"
+#include "core/prepare/child.h"
 
-#define FLUSH_BYTES (1u << 20) /* frames are sent once this much has gathered */
-#define MAX_BLOCKS (1u << 24)  /* of one document */
 #define MANY_BLOCKS (1u << 16) /* of one document: memory is given back after it */
-
-typedef struct opened { /* a component with its instance */
-    component *c;       /* NULL: it could not be opened, and only perhaps is needed */
-    void *self;
-    exec_recipe *exec; /* owned: a recipe that is a program */
-    hone_error why;
-} opened;
-
-/* Texts of blocks lie one behind another: a million of them are not a million allocations. */
-typedef struct words {
-    struct words *before; /* owned */
-    size_t n, cap;
-    char p[];
-} words;
-
-#define WORDS_BYTES (1u << 20)
-
-typedef struct child {
-    const crew *crew;
-    int fd;
-    opened *readers, *recipes; /* owned, as many as the crew has */
-    text out;                  /* frames not sent yet */
-
-    /* The document at hand. Texts of blocks stay until the next document. */
-    hone_block *blocks;
-    size_t n_blocks, cap_blocks;
-    hone_unit *units;
-    size_t n_units, cap_units;
-    struct words *words; /* owned: memory of their texts */
-    char *title, *language;
-    uint64_t source_bytes;
-    uint32_t who;    /* 0: the reader, 1 + k: recipe k */
-    bool ended;      /* the program of a recipe is of no more use: so is this process */
-    char prompt[65]; /* of the samples that come */
-} child;
-
-static bool flush(child *c)
-{
-    const bool sent = !c->out.failed && write_all(c->fd, c->out.p ? c->out.p : "", c->out.n);
-    text_clear(&c->out);
-    return sent;
-}
 
 static void send_done(child *c, hone_status status, const char *said)
 {
@@ -71,207 +27,8 @@ static void send_done(child *c, hone_status status, const char *said)
     frame_put_u64(&c->out, c->n_blocks);
     frame_put_str(&c->out, hone_s(said));
     frame_end(&c->out, at);
-    if (!flush(c))
+    if (!child_flush(c))
         _exit(0); /* the run has gone: nobody is left to tell */
-}
-
-static void add_account(child *c, uint8_t type, uint64_t bytes, const char *why)
-{
-    const size_t at = frame_begin(&c->out, type);
-    frame_put_u32(&c->out, c->who);
-    frame_put_u64(&c->out, bytes);
-    frame_put_str(&c->out, hone_s(why && utf8_valid(why, strlen(why)) ? why : "no reason given"));
-    frame_end(&c->out, at);
-}
-
-/* ------------------------------------------------------------------- the sinks */
-
-static void add_lost(child *c, uint64_t bytes, const char *why)
-{
-    add_account(c, FRAME_LOST, bytes, why);
-}
-
-static void block_lost(const hone_block_sink *sink, uint64_t bytes, const char *why)
-{
-    add_lost(sink->ctx, bytes, why);
-}
-
-static void block_note(const hone_block_sink *sink, const char *line)
-{
-    child *c = sink->ctx;
-    const size_t at = frame_begin(&c->out, FRAME_NOTE);
-    frame_put_str(&c->out, hone_s(line && utf8_valid(line, strlen(line)) ? line : "(unreadable)"));
-    frame_end(&c->out, at);
-}
-
-static const char *keep(child *c, hone_str s)
-{
-    words *w = c->words;
-    if (!s.n || !s.p)
-        return "";
-    if (!w || s.n >= w->cap - w->n) {
-        const size_t cap = s.n + 1 > WORDS_BYTES ? (size_t)s.n + 1 : WORDS_BYTES;
-        if (s.n > SIZE_MAX / 2 || !(w = malloc(sizeof *w + cap)))
-            return NULL;
-        *w = (words){ .before = c->words, .cap = cap };
-        c->words = w;
-    }
-    char *copy = w->p + w->n;
-    memcpy(copy, s.p, (size_t)s.n);
-    copy[s.n] = '\0';
-    w->n += (size_t)s.n + 1;
-    return copy;
-}
-
-static hone_status block_add(const hone_block_sink *sink, const hone_block *block, hone_error *err)
-{
-    child *c = sink->ctx;
-    hone_block b = *block;
-    if (c->n_blocks >= MAX_BLOCKS)
-        return hone_fail(err, HONE_ERR_LIMIT, "more than %u blocks", MAX_BLOCKS);
-    if (!utf8_valid(b.text.p ? b.text.p : "", (size_t)b.text.n))
-        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a block that is no UTF-8");
-    b.text.p = keep(c, b.text);
-    b.lang.p = keep(c, b.lang);
-    if (!b.text.p || !b.lang.p ||
-        !mem_grow(&c->blocks, &c->cap_blocks, c->n_blocks + 1, sizeof *c->blocks))
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for block %zu", c->n_blocks + 1);
-    c->blocks[c->n_blocks++] = b;
-    return HONE_OK;
-}
-
-static bool is_text(hone_str s)
-{
-    return utf8_valid(s.p ? s.p : "", (size_t)s.n);
-}
-
-/* Between characters of t? */
-static bool is_place(hone_str t, uint64_t at)
-{
-    return at == t.n || (at < t.n && (t.p[at] & 0xc0) != 0x80);
-}
-
-static hone_status check_unit(const child *c, const hone_unit *u, hone_error *err)
-{
-    const hone_unit *up = u->parent && u->parent <= c->n_units ? &c->units[u->parent - 1] : NULL;
-    const uint64_t last = c->n_units ? c->units[c->n_units - 1].start : 0;
-    if (u->block >= c->n_blocks || c->blocks[u->block].kind != HONE_BLOCK_CODE)
-        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a unit of no block of code");
-    const hone_str t = c->blocks[u->block].text;
-    const bool ordered = u->start <= u->head && u->head <= u->end && u->body <= u->body_end &&
-                         (!u->body_end || (u->head <= u->body && u->body_end <= u->end));
-    if (u->kind < HONE_UNIT_FUNCTION || u->kind > HONE_UNIT_COMMENT || !ordered ||
-        !is_place(t, u->start) || !is_place(t, u->head) || !is_place(t, u->end) ||
-        !is_place(t, u->body) || !is_place(t, u->body_end))
-        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a malformed unit, %llu to %llu",
-                         (unsigned long long)u->start, (unsigned long long)u->end);
-    if ((u->parent && (!up || up->block != u->block || u->start < up->start || u->end > up->end)) ||
-        (c->n_units && c->units[c->n_units - 1].block == u->block && u->start < last))
-        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave units out of order");
-    if (!is_text(u->name) || !is_text(u->scope) || !is_text(u->signature) || !is_text(u->doc))
-        return hone_fail(err, HONE_ERR_FORMAT, "the reader gave a unit that is no UTF-8");
-    return HONE_OK;
-}
-
-static hone_status block_unit(const hone_block_sink *sink, const hone_unit *unit, hone_error *err)
-{
-    child *c = sink->ctx;
-    hone_unit u = *unit;
-    if (c->n_units >= MAX_BLOCKS)
-        return hone_fail(err, HONE_ERR_LIMIT, "more than %u units", MAX_BLOCKS);
-    const hone_status st = check_unit(c, unit, err);
-    if (st)
-        return st;
-    if (!(u.name.p = keep(c, u.name)) || !(u.scope.p = keep(c, u.scope)) ||
-        !(u.signature.p = keep(c, u.signature)) || !(u.doc.p = keep(c, u.doc)) ||
-        !mem_grow(&c->units, &c->cap_units, c->n_units + 1, sizeof *c->units))
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for unit %zu", c->n_units + 1);
-    c->units[c->n_units++] = u;
-    return HONE_OK;
-}
-
-static hone_status block_meta(const hone_block_sink *sink, const char *key, hone_str value,
-                              hone_error *err)
-{
-    child *c = sink->ctx;
-    if (!utf8_valid(key, strlen(key)) || !is_text(value))
-        return HONE_OK;
-    if (strcmp(key, "title") == 0) {
-        free(c->title);
-        if (!(c->title = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
-            return hone_fail(err, HONE_ERR_NOMEM, "no memory for the title");
-    }
-    if (strcmp(key, "language") == 0) {
-        free(c->language);
-        if (!(c->language = mem_strndup(value.p ? value.p : "", (size_t)value.n)))
-            return hone_fail(err, HONE_ERR_NOMEM, "no memory for the language");
-    }
-    const size_t at = frame_begin(&c->out, FRAME_META);
-    frame_put_str(&c->out, hone_s(key));
-    frame_put_str(&c->out, value);
-    frame_end(&c->out, at);
-    return HONE_OK;
-}
-
-static void sample_lost(const hone_sample_sink *sink, uint64_t bytes, const char *why)
-{
-    add_lost(sink->ctx, bytes, why);
-}
-
-static void sample_dropped(const hone_sample_sink *sink, uint64_t n, const char *why)
-{
-    add_account(sink->ctx, FRAME_DROPPED, n, why);
-}
-
-static void sample_prompt(const hone_sample_sink *sink, hone_str version)
-{
-    child *c = sink->ctx;
-    const size_t n = version.n < sizeof c->prompt ? (size_t)version.n : sizeof c->prompt - 1;
-    memcpy(c->prompt, version.p ? version.p : "", n);
-    c->prompt[n] = '\0';
-}
-
-/* budget: of the sample it is a part of; 0: a sample of its own. */
-static hone_status put(child *c, const hone_segment *segments, uint64_t n, uint64_t budget,
-                       hone_error *err)
-{
-    const size_t at = frame_begin(&c->out, FRAME_SAMPLE);
-    frame_put_u32(&c->out, c->who - 1);
-    frame_put_u64(&c->out, budget);
-    frame_put_u32(&c->out, (uint32_t)n);
-    for (uint64_t i = 0; i < n; i++) {
-        const hone_segment *s = &segments[i];
-        if (s->role > HONE_ROLE_SPECIAL || !(s->loss_weight == 0.0f || s->loss_weight == 1.0f))
-            return hone_fail(err, HONE_ERR_ARG,
-                             "segment %llu: role %u and loss weight %g, expected 0 to 4 and 0 or 1",
-                             (unsigned long long)i + 1, s->role, (double)s->loss_weight);
-        frame_put_u32(&c->out, s->role);
-        frame_put_u32(&c->out, s->loss_weight > 0);
-        frame_put_u64(&c->out, s->src_off);
-        frame_put_u64(&c->out, s->src_len);
-        frame_put_str(&c->out, s->text);
-    }
-    frame_put_str(&c->out, hone_s(c->prompt));
-    frame_end(&c->out, at);
-    if (c->out.failed)
-        return hone_fail(err, HONE_ERR_NOMEM, "no memory for a sample");
-    if (c->out.n > FLUSH_BYTES && !flush(c))
-        _exit(0);
-    return HONE_OK;
-}
-
-static hone_status sample_put(const hone_sample_sink *sink, const hone_segment *segments,
-                              uint64_t n, hone_error *err)
-{
-    return put(sink->ctx, segments, n, 0, err);
-}
-
-static hone_status sample_join(const hone_sample_sink *sink, const hone_segment *segments,
-                               uint64_t n, uint64_t budget, hone_error *err)
-{
-    if (!budget)
-        return hone_fail(err, HONE_ERR_ARG, "samples of 0 tokens cannot be joined");
-    return put(sink->ctx, segments, n, budget, err);
 }
 
 /* ---------------------------------------------------------------- one document */
@@ -308,13 +65,7 @@ static hone_status read_document(child *c, size_t reader, const char *name, cons
     const hone_source source = { .struct_size = sizeof source,
                                  .name = hone_s(name),
                                  .bytes = { (const char *)p, n } };
-    const hone_block_sink sink = { .struct_size = sizeof sink,
-                                   .ctx = c,
-                                   .add = block_add,
-                                   .lost = block_lost,
-                                   .meta = block_meta,
-                                   .unit = block_unit,
-                                   .note = block_note };
+    const hone_block_sink sink = child_block_sink(c);
     c->who = 0;
     return ops->read(c->readers[reader].self, &source, &sink, err);
 }
@@ -329,13 +80,7 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
                               .language = hone_s(c->language ? c->language : ""),
                               .units = c->units,
                               .n_units = c->n_units };
-    const hone_sample_sink sink = { .struct_size = sizeof sink,
-                                    .ctx = c,
-                                    .add = sample_put,
-                                    .lost = sample_lost,
-                                    .prompt = sample_prompt,
-                                    .dropped = sample_dropped,
-                                    .join = sample_join };
+    const hone_sample_sink sink = child_sample_sink(c);
     bool taken = false;
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         exec_recipe *program = c->recipes[k].exec;
@@ -355,19 +100,13 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
         }
     }
     if (!taken)
-        add_lost(c, c->source_bytes, "source code, and no recipe takes it");
+        child_lost(c, c->source_bytes, "source code, and no recipe takes it");
     return HONE_OK;
 }
 
 static hone_status finish_recipes(child *c, hone_error *err)
 {
-    const hone_sample_sink sink = { .struct_size = sizeof sink,
-                                    .ctx = c,
-                                    .add = sample_put,
-                                    .lost = sample_lost,
-                                    .prompt = sample_prompt,
-                                    .dropped = sample_dropped,
-                                    .join = sample_join };
+    const hone_sample_sink sink = child_sample_sink(c);
     for (size_t k = 0; k < c->crew->n_recipes; k++) {
         if (c->recipes[k].exec) /* a program sees a document at a time */
             continue;
@@ -476,7 +215,7 @@ _Noreturn void child_run(const crew *w, int fd)
     const size_t at = frame_begin(&c.out, FRAME_READY);
     frame_put_u32(&c.out, needs_all);
     frame_end(&c.out, at);
-    if (!flush(&c))
+    if (!child_flush(&c))
         _exit(0);
 
     while (read_all(fd, head, sizeof head)) {

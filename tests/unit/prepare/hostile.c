@@ -146,6 +146,8 @@ static hone_status process(void *self, const hone_document *document, const hone
                            .src_len = b->src_len };
         if (starts(b->text, "liar"))
             s.src_len = 1u << 30;
+        if (starts(b->text, "role"))
+            s.role = 9;
         if (starts(b->text, "ask"))
             return ask((const hone_host *)self, b->text, sink, err);
         if (starts(b->text, "raw ")) { /* frames of its own making, straight to the run */

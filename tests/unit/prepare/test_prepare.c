@@ -36,6 +36,7 @@ static void test_prepare__a_bad_document_costs_itself(void)
         { "b8.bad", "socket", "as it should be", true },
         { "b9.bad", "fork", "as it should be", true },
         { "ba.bad", "unit", "malformed metadata", false },
+        { "bb.bad", "role 9", "echo: segment 1: role 9", false },
     };
     hone_error err = { 0 };
     prepare_report r;
