@@ -23,6 +23,7 @@ struct exec_recipe {
     int in, out, complaints; /* its standard input, output and error: our ends */
     char *buf;               /* owned: bytes of it that are no line yet */
     size_t n, cap;
+    size_t seen; /* of n: no line ends there */
     char said[SAID + 1];
     size_t n_said;
 };
@@ -188,18 +189,20 @@ static hone_status gone(exec_recipe *x, hone_error *err)
 static hone_status take_lines(exec_recipe *x, const hone_document *d, const hone_sample_sink *sink,
                               bool *end, hone_error *err)
 {
-    size_t at = 0;
+    size_t at = 0, from = x->seen;
     hone_status st = HONE_OK;
     while (!st && !*end) {
-        const char *nl = memchr(x->buf + at, '\n', x->n - at);
+        const char *nl = memchr(x->buf + from, '\n', x->n - from);
         if (!nl)
             break;
         const size_t n = (size_t)(nl - (x->buf + at));
         st = exec_take_line(x->buf + at, n, d, sink, end, err);
-        at += n + 1;
+        at = from = at + n + 1;
     }
-    memmove(x->buf, x->buf + at, x->n - at);
+    if (at)
+        memmove(x->buf, x->buf + at, x->n - at);
     x->n -= at;
+    x->seen = x->n;
     if (!st && *end && x->n)
         st = hone_fail(err, HONE_ERR_FORMAT, "%s: the program goes on after the end of its answer",
                        x->name);

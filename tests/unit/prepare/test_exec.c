@@ -18,8 +18,8 @@ static const char script[] =
     "while IFS= read -r line; do\n"
     "  case $line in\n"
     "  *'\"end\":true'*) end ;;\n"
-    "  *'\"text\":\"p-hang'*) sleep 60 ;;\n"
-    "  *'\"text\":\"p-orphan'*) sleep 61 & end; exit 0 ;;\n"
+    "  *'\"text\":\"p-hang'*) sleep 60NONCE ;;\n"
+    "  *'\"text\":\"p-orphan'*) sleep 61NONCE & end; exit 0 ;;\n"
     "  *'\"text\":\"p-crash'*) kill -SEGV $$; exit 9 ;;\n"
     "  *'\"text\":\"p-leave'*) echo 'a word of farewell' >&2; exit 4 ;;\n"
     "  *'\"text\":\"p-flood'*) while :; do echo '{\"text\":\"again and again\"}'; done ;;\n"
@@ -56,6 +56,9 @@ static void put_program(void)
         } else if (strncmp(p, "WRITTEN", 7) == 0) {
             text_puts(&t, written);
             p += 7;
+        } else if (strncmp(p, "NONCE", 5) == 0) { /* .. and sleeps that are ours alone */
+            text_printf(&t, ".%d", (int)getpid());
+            p += 5;
         } else {
             text_putc(&t, *p++);
         }
@@ -121,7 +124,7 @@ static void test_exec__a_bad_answer_costs_a_document(void)
     static const struct {
         const char *words, *message;
     } bad[] = {
-        { "p-hang", "took longer than 2 s" },
+        { "p-hang", "took longer than 4 s" },
         { "p-crash", "recipe.sh: the program " },
         { "p-leave", "with status 4: a word of farewell" },
         { "p-flood", "" }, /* the end of its answer, or of its time, whichever is first */
@@ -136,7 +139,7 @@ static void test_exec__a_bad_answer_costs_a_document(void)
     };
     hone_error err = { 0 };
     prepare_report r;
-    prepare_options o = { .timeout = 2, .jobs = 2 };
+    prepare_options o = { .timeout = 4, .jobs = 2 };
     begin();
     put_program();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -165,7 +168,10 @@ static void test_exec__a_bad_answer_costs_a_document(void)
     CHECK_HAS(p, "writing was refused");
     CHECK(!strstr(p, "again and again"));
     free(p);
-    CHECK(system("pgrep -x -f 'sleep 6[01]' >/dev/null 2>&1") != 0);
+    char look[64];
+    (void)snprintf(look, sizeof look, "pgrep -x -f 'sleep 6[01].%d' >/dev/null 2>&1",
+                   (int)getpid());
+    CHECK(system(look) != 0);
     prepare_report_finish(&r);
     free((char *)(uintptr_t)program);
     end();
