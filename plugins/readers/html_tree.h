@@ -4,7 +4,7 @@
  *   html_tree.c   bytes -> tree, with libxml2's parser
  *   html_words.c  tables: elements, and words in class, id and role
  *   html_main.c   which parts are the document's own text
- *   html_emit.c   tree -> blocks
+ *   html_emit.c   tree -> blocks, html_table.c its tables
  *   html.c        the plugin
  *
  * SPDX-License-Identifier: Apache-2.0
