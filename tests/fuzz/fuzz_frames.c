@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/prepare/asks.h"
 #include "core/prepare/parts.h"
 #include "fuzz.h"
 
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             break;
         at += used;
     }
+    asks_forget(&w.asks);
     const uint64_t n_units = json_object_get(d.meta, "unit") ? UINT32_MAX : d.bytes;
     spool_reader in = { .s = &d.said };
     frame f;
