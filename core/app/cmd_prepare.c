@@ -73,6 +73,23 @@ static hone_status make_key(text *key, const settings *s, const session *z, cons
     return text_status(key, err);
 }
 
+/* A whole code base is cut to the length that training takes, unless the recipe says another. */
+static hone_status fit_code_tokens(settings *s, hone_error *err)
+{
+    json_t *own = json_object_get(s->recipe, "code-tokens");
+    bool used = false;
+    for (uint64_t i = 0; i < s->prepare.recipes.n; i++)
+        used |= strcmp(s->prepare.recipes.items[i], "code-tokens") == 0;
+    if (!used || json_object_get(own, "tokens") || s->train.seq_len < 64 ||
+        s->train.seq_len > 1 << 20)
+        return HONE_OK;
+    if (!own)
+        (void)json_object_set_new(s->recipe, "code-tokens", own = json_object());
+    return json_object_set_new(own, "tokens", json_integer(s->train.seq_len))
+               ? hone_fail(err, HONE_ERR_NOMEM, "no memory for options")
+               : HONE_OK;
+}
+
 static hone_status run(settings *s, const arguments *a, hone_error *err)
 {
     session z = { 0 };
@@ -90,7 +107,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
         st = session_open(&z, s, SESSION_TOKENIZER, err);
     else
         st = session_plugins(&z, s, err);
-    if (st || (st = helper_open(&h, &z, s, err)))
+    if (st || (st = fit_code_tokens(s, err)) || (st = helper_open(&h, &z, s, err)))
         goto out;
     if (s->generator.dry_run && !(chosen.out = mkdtemp(dry))) {
         st = hone_fail(err, HONE_ERR_IO, "%s: cannot make a folder for the dry run", dry);
@@ -108,6 +125,7 @@ static hone_status run(settings *s, const arguments *a, hone_error *err)
                                .tokenizer = z.tok,
                                .key = key.p,
                                .without = flag_values.without,
+                               .own = { s->train.out, s->generator.cache },
                                .on_progress = show_progress,
                                .ctx = &view };
     st = prepare_run(&chosen, &in, &report, err);

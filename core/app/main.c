@@ -71,6 +71,7 @@ static void catch_interrupts(void)
     (void)sigaction(SIGINT, &interrupt, NULL);
     (void)sigaction(SIGTERM, &interrupt, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file beyond the user's limit: write() says so */
 }
 
 static void usage(FILE *to)

@@ -91,8 +91,11 @@ static hone_status count_file(text *out, const settings *s, const session *z, co
     hone_error why = { 0 };
     hone_status st = path ? HONE_OK : hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");
     if (!st && path_exists(path)) {
-        /* No failure of the preparation: training says it again. */
-        if (dataset_pack(&o, z->tok, z->chat, name_long, l, &said, &why))
+        const hone_status packed = dataset_pack(&o, z->tok, z->chat, name_long, l, &said, &why);
+        if (packed == HONE_ERR_IO || packed == HONE_ERR_NOMEM) {
+            *err = why;
+            st = packed;
+        } else if (packed) /* no failure of the preparation: training says it again */
             log_line(HONE_LOG_WARN, "training would stop: %s", why.message);
         else if (json_object_set(detail, key, said))
             st = hone_fail(err, HONE_ERR_NOMEM, "no memory for the report");

@@ -55,7 +55,7 @@ hone_status reply_parse(request *r, const char *p, size_t n, hone_error *err)
     json_t *root = NULL;
     hone_status st = json_parse_texts(&root, p, n, "its answer", err);
     if (st)
-        return st;
+        return hone_prefix(err, "no chat completion (is it the address of such a service?)");
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     const json_t *content = json_object_get(json_object_get(choice, "message"), "content");
     const char *reason = json_string_value(json_object_get(choice, "finish_reason"));

@@ -27,6 +27,7 @@ static const struct {
     [LEFT_IGNORED] = { "ignored", offsetof(prepare_report, ignored), false },
     [LEFT_HIDDEN] = { "hidden", offsetof(prepare_report, hidden), false },
     [LEFT_EXCLUDED] = { "excluded", offsetof(prepare_report, excluded), false },
+    [LEFT_OWN] = { "own output", offsetof(prepare_report, own), false },
     [LEFT_NO_READER] = { "no reader", offsetof(prepare_report, no_reader), false },
     [LEFT_BINARY] = { "binary", offsetof(prepare_report, binary), false },
     [LEFT_LINK] = { "link", offsetof(prepare_report, refused), true },
@@ -322,16 +323,16 @@ hone_status output_commit(run *r, hone_error *err)
                                  &p->validation, err);
     json_t *totals = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-        "s:I, s:I}",
+        "s:I, s:I, s:I}",
         "files", (json_int_t)p->files, "read", (json_int_t)p->read, "archives",
         (json_int_t)p->archives, "skipped", (json_int_t)p->skipped, "failed", (json_int_t)p->failed,
         "refused", (json_int_t)p->refused, "no_reader", (json_int_t)p->no_reader, "binary",
         (json_int_t)p->binary, "excluded", (json_int_t)p->excluded, "ignored",
-        (json_int_t)p->ignored, "hidden", (json_int_t)p->hidden, "empty", (json_int_t)p->empty,
-        "samples", (json_int_t)p->samples, "blocks", (json_int_t)p->blocks, "duplicates",
-        (json_int_t)p->duplicates, "bytes", (json_int_t)p->bytes, "lost_bytes",
-        (json_int_t)p->lost_bytes, "near_duplicates", (json_int_t)p->near, "validation",
-        (json_int_t)p->validation);
+        (json_int_t)p->ignored, "hidden", (json_int_t)p->hidden, "own_output", (json_int_t)p->own,
+        "empty", (json_int_t)p->empty, "samples", (json_int_t)p->samples, "blocks",
+        (json_int_t)p->blocks, "duplicates", (json_int_t)p->duplicates, "bytes",
+        (json_int_t)p->bytes, "lost_bytes", (json_int_t)p->lost_bytes, "near_duplicates",
+        (json_int_t)p->near, "validation", (json_int_t)p->validation);
     char *path = path_join(r->o->out, "report.json"), *val = path_join(r->o->out, "val.jsonl");
     json_t *work = json_pack("{s:I, s:I}", "documents_read", (json_int_t)p->opened,
                              "documents_known", (json_int_t)p->cached);

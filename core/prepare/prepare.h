@@ -55,7 +55,7 @@ typedef struct prepare_report {
     int64_t skipped;        /* left out by their reader or a recipe                    */
     int64_t failed;         /* could not be read                                       */
     int64_t refused;        /* links, special files, limits, broken archives, ...      */
-    int64_t no_reader, binary, excluded, ignored, hidden, archives;
+    int64_t no_reader, binary, excluded, ignored, hidden, own, archives;
     int64_t bytes, blocks, samples, duplicates, near, empty;
     int64_t validation; /* of the samples: in val.jsonl */
     int64_t lost_bytes; /* what readers and recipes reported as left out */
@@ -86,6 +86,8 @@ typedef struct prepare_input {
     const tokenizer *tokenizer; /* the model's, for recipes, or NULL */
     const char *key;            /* of what else recipes depend on: template, services; or NULL */
     hone_list without;          /* documents that are taken to be not there */
+    const char *own[2];         /* folders beside out and cache that the program writes, or NULL:
+                                   never read as part of a source */
     void (*on_progress)(void *ctx, const prepare_progress *p); /* may be NULL */
     void *ctx;
 } prepare_input;

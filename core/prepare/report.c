@@ -79,6 +79,7 @@ void prepare_report_print(const prepare_report *r, text *out)
         { r->ignored, "left out: .gitignore" },
         { r->excluded, "left out: prepare.exclude" },
         { r->hidden, "left out: hidden" },
+        { r->own, "left out: folders that hone writes" },
         { r->no_reader, "left out: no reader for their kind" },
         { r->binary, "left out: binary" },
         { r->skipped, "files skipped by their reader or a recipe" },

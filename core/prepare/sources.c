@@ -8,6 +8,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/prepare/exec.h"
@@ -302,9 +303,19 @@ static size_t hidden_part(const hone_list *sources, uint64_t i)
                : 0;
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 hone_status walk_sources(run *r, hone_error *err)
 {
-    const walk_rules rules = { .gitignore = r->o->gitignore, .hidden = r->o->hidden };
+    const char *const own[] = { r->o->out, r->o->cache, r->in->own[0], r->in->own[1] };
+    const walk_rules rules = { .gitignore = r->o->gitignore,
+                               .hidden = r->o->hidden,
+                               .own = own,
+                               .n_own = sizeof own / sizeof own[0] };
     const walk_events events = { on_file, on_left };
     if (!r->o->sources.n)
         return hone_fail(err, HONE_ERR_ARG,
@@ -317,7 +328,12 @@ hone_status walk_sources(run *r, hone_error *err)
     for (uint64_t i = 0; i < r->o->sources.n; i++) {
         const char *source = r->o->sources.items[i];
         if (!path_exists(source))
-            return hone_fail(err, HONE_ERR_IO, "prepare.sources: %s is not there", source);
+            return hone_fail(err, HONE_ERR_NOTFOUND, "prepare.sources: %s is not there", source);
+        if (same_folder(source, r->o->out))
+            return hone_fail(err, HONE_ERR_ARG,
+                             "prepare.out: %s is a source too: what is written there would be read "
+                             "in the next run; name a folder of its own",
+                             r->o->out);
         r->hidden = hidden_part(&r->o->sources, i);
         hone_status st = walk(source, &rules, &events, r, err);
         if (st)

@@ -125,6 +125,17 @@ static bool link_is_inside(const walker *w, const char *path, struct stat *info,
     return inside;
 }
 
+/* Is it one of the folders that this program writes? */
+static bool is_own(const walker *w, const struct stat *folder)
+{
+    struct stat own;
+    for (size_t i = 0; i < w->rules->n_own; i++)
+        if (w->rules->own[i] && stat(w->rules->own[i], &own) == 0 && own.st_dev == folder->st_dev &&
+            own.st_ino == folder->st_ino)
+            return true;
+    return false;
+}
+
 typedef struct folder { /* one that is walked */
     const char *path;   /* as shown */
     const char *inner;  /* from the top of the work tree; "" for the top */
@@ -154,6 +165,8 @@ static hone_status judge(const walker *w, const folder *f, const char *name, ent
                    ? HONE_OK
                    : leave(w, e->path, LEFT_HIDDEN, "its name begins with a dot", err);
     const bool is_folder = S_ISDIR(info.st_mode);
+    if (is_folder && is_own(w, &info))
+        return leave(w, e->path, LEFT_OWN, "a folder that hone writes, no source", err);
     if (w->rules->gitignore) {
         char *inner = inner_path(f, name);
         if (!inner)

@@ -15,6 +15,7 @@ typedef enum left_out {
     LEFT_IGNORED,    /* .gitignore                    */
     LEFT_HIDDEN,     /* a name that begins with a dot */
     LEFT_EXCLUDED,   /* prepare.exclude               */
+    LEFT_OWN,        /* a folder that hone writes     */
     LEFT_NO_READER,  /* no reader for its kind        */
     LEFT_BINARY,     /* the same, and no text         */
     LEFT_LINK,       /* leads nowhere, in a circle, out of the source, or is inside an archive */
@@ -38,6 +39,9 @@ typedef struct walk_events {
 typedef struct walk_rules {
     bool gitignore; /* leave out what git would ignore */
     bool hidden;    /* visit names that begin with a dot; .git never is */
+    /* Folders that are left out wherever they lie below the root; borrowed, NULLs are passed over. */
+    const char *const *own;
+    size_t n_own;
 } walk_rules;
 
 /* Files under root (or root itself), in byte order of path, a folder as if '/' ended its name.

@@ -12,7 +12,7 @@ for line in sys.stdin:
     block = json.loads(line)
     if "document" in block:
         heading = None
-    elif block.get("end"):
+    elif block.get("end") is True:  # in a block it says where
         print(json.dumps({"end": True}), flush=True)
     elif block["kind"] == "heading":
         heading = block

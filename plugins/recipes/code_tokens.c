@@ -22,7 +22,7 @@ typedef struct config {
 
 /* clang-format off */
 static const hone_option options[] = {
-    HONE_ROW_I64(config, tokens, 64, 1 << 20, "2048", "length of a sample in tokens: the run's seq_len"),
+    HONE_ROW_I64(config, tokens, 64, 1 << 20, "2048", "length of a sample in tokens; hone prepare takes train.seq_len when it is not set"),
     HONE_ROW_STRING(config, header, "", "before each file, %s is its path; default: the model's own token for files, else \"==== %s ====\""),
     HONE_OPTIONS_END,
 };

@@ -97,8 +97,8 @@ static hone_status read_words(recipe *self, const char *path, hone_error *err)
     hone_text *t = &self->sentence;
     FILE *f = fopen(path, "rb");
     if (!f)
-        return hone_fail(err, HONE_ERR_IO, "keywords: stop_words: cannot read %s: %s", path,
-                         strerror(errno));
+        return hone_fail(err, errno == ENOENT ? HONE_ERR_NOTFOUND : HONE_ERR_IO,
+                         "keywords: stop_words: cannot read %s: %s", path, strerror(errno));
     while ((n = fread(part, 1, sizeof part, f)) > 0 && t->n <= MAX_LIST_BYTES)
         hone_text_add(t, part, n);
     if (ferror(f))

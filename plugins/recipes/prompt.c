@@ -17,8 +17,8 @@ static hone_status read_words(prompt *p, const char *path, hone_error *err)
     hone_status st = HONE_OK;
     FILE *f = fopen(path, "rb");
     if (!f)
-        return hone_fail(err, HONE_ERR_IO, "%s: prompt: cannot read %s: %s", p->name, path,
-                         strerror(errno));
+        return hone_fail(err, errno == ENOENT ? HONE_ERR_NOTFOUND : HONE_ERR_IO,
+                         "%s: prompt: cannot read %s: %s", p->name, path, strerror(errno));
     while ((n = fread(part, 1, sizeof part, f)) > 0 && p->words.n <= MAX_PROMPT)
         hone_text_add(&p->words, part, n);
     if (ferror(f))

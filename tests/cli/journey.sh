@@ -23,6 +23,12 @@ ok "preview as a page" "$hone" preview --html page.html --n 100
 has "which is whole" page.html "</html>"
 grep -q "<script" page.html && fail "the page has a script"
 has "samples know their source" data/samples.jsonl "colours.md"
+examples=$HONE_SOURCE_DIR/examples/recipes
+ok "programs as recipes" "$hone" prepare --prepare.out programs \
+    --prepare.recipes "exec:$examples/first_lines.py,exec:$examples/long_paragraphs.sh"
+has "the one in Python gives samples" programs/samples.jsonl '"recipe":"exec:first_lines.py"'
+ok "a folder that holds its own results" "$hone" prepare --prepare.sources . --prepare.out data2
+has "does not read them" data2/report/left_out.jsonl '/data2","why":"own output"'
 ok "train" "$hone" train
 has "train prints the result" out "loss"
 has "train holds its memory against the plan" out "(planned "

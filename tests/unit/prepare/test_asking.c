@@ -260,7 +260,8 @@ static void prompts_are_checked(void)
     (void)remove(path);
     instance x = { 0 };
     hone_error err = { 0 };
-    CHECK(instance_open(&x, &host.host, "queries", HONE_KIND_RECIPE, json, &err) == HONE_ERR_IO);
+    CHECK(instance_open(&x, &host.host, "queries", HONE_KIND_RECIPE, json, &err) ==
+          HONE_ERR_NOTFOUND);
     CHECK_HAS(err.message, path);
 }
 

@@ -133,7 +133,7 @@ static void test_prepare__mistakes_are_named(void)
     CHECK_HAS(err.message, "echo");
     prepare_report_finish(&r);
     recipes[0] = "echo";
-    CHECK(prepare_run(&o, &in, &r, &err) == HONE_ERR_IO);
+    CHECK(prepare_run(&o, &in, &r, &err) == HONE_ERR_NOTFOUND);
     CHECK_HAS(err.message, "/nowhere/at/all");
     prepare_report_finish(&r);
     end();

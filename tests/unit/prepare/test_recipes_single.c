@@ -155,7 +155,7 @@ static void keywords_ask_for_a_chunk(void)
     CHECK_STR(m.samples.lost[0].why, "chunks without a keyword");
     made_finish(&m);
     CHECK(make(&m, "keywords", "{\"stop_words\":\"/nowhere/words\"}", "t", texts, &err) ==
-          HONE_ERR_IO);
+          HONE_ERR_NOTFOUND);
     CHECK_HAS(err.message, "/nowhere/words");
     made_finish(&m);
     CHECK(make(&m, "keywords", "{\"min_words\":3,\"max_words\":2}", "t", texts, &err) ==

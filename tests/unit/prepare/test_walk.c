@@ -55,7 +55,10 @@ static hone_status on_left(void *ctx, const char *path, left_out why, const char
 
 static seen see(const char *root, bool gitignore, bool hidden)
 {
-    const walk_rules rules = { gitignore, hidden };
+    char own[4096];
+    (void)snprintf(own, sizeof own, "%s/results", dir);
+    const char *const folders[] = { NULL, own };
+    const walk_rules rules = { gitignore, hidden, folders, 2 };
     const walk_events events = { on_file, on_left };
     seen s = { .skip = strlen(root) + 1 };
     hone_error err = { 0 };
@@ -353,6 +356,25 @@ static void test_walk__odd_files_are_named(void)
     end();
 }
 
+static void test_walk__what_hone_writes_is_no_source(void)
+{
+    begin();
+    put("docs/a.txt", "x", 1);
+    put("results/a.txt", "x", 1);
+    put("docs/results/a.txt", "x", 1);
+    seen s = see(dir, true, false);
+    CHECK_STR(s.files.p, "docs/a.txt\ndocs/results/a.txt\n");
+    CHECK_INT(s.n_left[LEFT_OWN], 1);
+    CHECK_HAS(s.left.p, "results: a folder that hone writes");
+    forget(&s);
+    char *results = path_join(dir, "results");
+    s = see(results, true, false); /* named by the user */
+    CHECK_STR(s.files.p, "a.txt\n");
+    forget(&s);
+    free(results);
+    end();
+}
+
 /* Patterns above the source count; a work tree inside has its own; both can be switched off. */
 static void test_walk__work_trees(void)
 {
@@ -386,6 +408,7 @@ int main(void)
     RUN(test_walk__patterns);
     RUN(test_walk__a_pattern_is_bounded);
     RUN(test_walk__odd_files_are_named);
+    RUN(test_walk__what_hone_writes_is_no_source);
     RUN(test_walk__work_trees);
     const char *own = getenv("HONE_TEST_SEED");
     if (own)
