@@ -53,7 +53,8 @@ typedef struct job {
     const hone_block_sink *sink;
     decoded text;
     walk walk;
-    hone_text words[4]; /* name, scope, signature, doc of the unit at hand */
+    hone_text masked[2]; /* of walk */
+    hone_text words[4];  /* name, scope, signature, doc of the unit at hand */
 } job;
 
 static void code_destroy(void *p)
@@ -203,35 +204,67 @@ static hone_status keep_as_text(job *j, hone_str lang, const char *format, const
 
 /* --------------------------------------------------------------------------- a file */
 
-static hone_status parse(job *j, const language *lang, hone_error *err)
+static hone_status parse(job *j, const language *lang, hone_str t, walk *w, hone_error *err)
 {
-    const hone_str t = hone_text_str(&j->text.text);
     TSParser *parser = j->self->parser;
     TSTree *tree = NULL;
     hone_status st;
-    walk_finish(&j->walk);
-    j->walk = (walk){ .host = j->self->host, .lang = lang, .text = t };
     ts_parser_reset(parser);
     if (ts_parser_set_language(parser, lang->ts))
         tree = ts_parser_parse_string(parser, NULL, t.p, (uint32_t)t.n);
     if (!tree)
         return hone_fail(err, HONE_ERR_NOMEM, "code: tree-sitter cannot parse %s", lang->name);
-    st = walk_tree(&j->walk, tree, err);
+    st = walk_tree(w, tree, err);
     ts_tree_delete(tree);
+    return st;
+}
+
+static hone_status parse_whole(job *j, const language *lang, hone_error *err)
+{
+    const hone_str t = hone_text_str(&j->text.text);
+    walk_finish(&j->walk);
+    j->walk = (walk){ .host = j->self->host, .lang = lang, .text = t };
+    return parse(j, lang, t, &j->walk, err);
+}
+
+/* Parses again what the preprocessor may have spoiled, with the first branches of its conditions and
+ * with the last. Bytes are lost that neither understands, nor the whole text. */
+static hone_status parse_masked(job *j, const language *lang, hone_error *err)
+{
+    hone_text *m = j->masked;
+    hone_status st = HONE_OK;
+    uint64_t errors = 0;
+    for (uint32_t i = 0; i < 2 && st == HONE_OK; i++) {
+        walk w = { .host = j->self->host, .lang = lang, .pass = i + 1 };
+        if ((st = code_mask(j->walk.text, i, &m[i], err)) != HONE_OK)
+            break;
+        w.text = j->walk.masked[i] = hone_text_str(&m[i]);
+        if (i && memcmp(m[0].p, m[1].p, m[0].n) == 0) /* no condition has two branches */
+            break;
+        st = parse(j, lang, w.text, &w, err);
+        if (st == HONE_OK)
+            st = code_merge(&j->walk, &w, err);
+        errors = w.error_bytes > errors ? w.error_bytes : errors;
+        walk_finish(&w);
+    }
+    walk_arrange(&j->walk);
+    j->walk.error_bytes = errors < j->walk.error_bytes ? errors : j->walk.error_bytes;
     return st;
 }
 
 static hone_status read_code(job *j, const language *lang, const language *second, hone_error *err)
 {
-    hone_status st = parse(j, lang, err);
+    hone_status st = parse_whole(j, lang, err);
     if (st == HONE_OK && second && j->walk.error_bytes) { /* a header may be of either */
         const uint64_t errors = j->walk.error_bytes;
-        st = parse(j, second, err);
+        st = parse_whole(j, second, err);
         if (st == HONE_OK && j->walk.error_bytes < errors)
             lang = second;
         else if (st == HONE_OK)
-            st = parse(j, lang, err);
+            st = parse_whole(j, lang, err);
     }
+    if (st == HONE_OK && lang->preprocessor && j->walk.error_bytes)
+        st = parse_masked(j, lang, err);
     const hone_str name = { lang->name, strlen(lang->name) };
     if (st != HONE_OK || (st = j->sink->meta(j->sink, "language", name, err)) != HONE_OK ||
         (st = add_block(j, name, err)) != HONE_OK)
@@ -289,9 +322,11 @@ static hone_status code_read(void *p, const hone_source *source, const hone_bloc
 {
     reader *self = p;
     const hone_text words = { .host = self->host, .tag = "code" };
-    job j = {
-        .self = self, .source = source, .sink = sink, .words = { words, words, words, words }
-    };
+    job j = { .self = self,
+              .source = source,
+              .sink = sink,
+              .words = { words, words, words, words },
+              .masked = { words, words } };
     const language *second;
     const bool named =
         languages_find(&self->languages, source->name, (hone_str){ "", 0 }, &second) != NULL;
@@ -306,6 +341,8 @@ static hone_status code_read(void *p, const hone_source *source, const hone_bloc
         decoded_report(&j.text, sink);
     walk_finish(&j.walk);
     decoded_finish(&j.text);
+    for (size_t k = 0; k < 2; k++)
+        hone_text_finish(&j.masked[k]);
     for (size_t k = 0; k < 4; k++)
         hone_text_finish(&j.words[k]);
     return st;

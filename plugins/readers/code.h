@@ -4,6 +4,8 @@
  *   code_lang.c   <language>.lang and libtree-sitter-<language>.so: one language
  *   code_find.c   which languages there are, and of which a file is
  *   code_walk.c   syntax tree -> units
+ *   code_mask.c   text with C's preprocessor in it, without
+ *   code_merge.c  units of several parses of one text
  *   code_words.c  words of comments, signatures, scopes
  *   code.c        the plugin
  *
@@ -59,9 +61,10 @@ typedef struct language {
     uint16_t *units;      /* owned: by symbol, 1 + index into rows                         */
     TSFieldId *qualified; /* owned: by symbol, the field that holds the name's last part   */
     uint32_t n_symbols;
-    hone_text rows;  /* of lang_unit */
-    TSFieldId chain; /* of declarators; 0: none */
-    bool docstrings; /* it has any              */
+    hone_text rows;    /* of lang_unit */
+    TSFieldId chain;   /* of declarators; 0: none */
+    bool docstrings;   /* it has any              */
+    bool preprocessor; /* text of it may need code_mask() */
     /* lists of words, each ending in '\0', one more '\0' at the end */
     hone_text extensions, also, files, shebangs;
 } language;
@@ -105,6 +108,8 @@ typedef struct found {
     const char *called;        /* ... or this; borrowed, NULL: the text */
     uint32_t scope, scope_end; /* what its name says of where it belongs */
     uint32_t order;            /* of finding, for equal places           */
+    uint32_t pass;             /* 0: of the text as it is; else of masked[pass - 1]   */
+    bool dropped, phantom;     /* of code_merge.c                                     */
     uint64_t parent;           /* 1 + index once they are in order       */
 } found;
 
@@ -116,12 +121,22 @@ typedef struct walk {
     hone_text levels;      /* of level: nodes above the one at hand */
     uint64_t error_bytes;  /* of code that did not parse */
     uint32_t error_end;
+    uint32_t pass;      /* of found */
+    hone_str masked[2]; /* borrowed: the texts of passes 1 and 2 */
 } walk;
 
 /* Units and comments of the tree in the order of hone/reader.h. Start from { .host, .lang, .text } and
  * finish it, after a failure too. */
 hone_status walk_tree(walk *w, const TSTree *tree, hone_error *err);
 void walk_finish(walk *w);
+/* Puts units in order and says what holds what. */
+void walk_arrange(walk *w);
+
+/* Text with one branch of each #if, the first or the last, and without macros that are attributes;
+ * all else stays in its place. out: filled anew. */
+hone_status code_mask(hone_str text, bool last, hone_text *out, hone_error *err);
+/* Adds what the walk over a masked text found; walk_arrange() is to follow. */
+hone_status code_merge(walk *w, const walk *more, hone_error *err);
 
 static inline const found *found_at(const walk *w, uint64_t i)
 {

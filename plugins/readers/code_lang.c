@@ -77,6 +77,15 @@ static hone_status set_word(reading *r, char **words, int n, void *slot)
     return HONE_OK;
 }
 
+static hone_status set_flag(reading *r, char **words, int n, void *slot)
+{
+    (void)words;
+    if (n)
+        return wrong(r, "expected no more words");
+    *(bool *)slot = true;
+    return HONE_OK;
+}
+
 static hone_status find_field(reading *r, const char *word, TSFieldId *id)
 {
     *id = ts_language_field_id_for_name(r->l->ts, word, (uint32_t)strlen(word));
@@ -267,6 +276,7 @@ static hone_status read_line(reading *r, char **words, int n)
         { "also", false, add_words, &l->also },
         { "files", false, add_words, &l->files },
         { "shebang", false, add_words, &l->shebangs },
+        { "preprocessor", false, set_flag, &l->preprocessor },
         { "chain", true, set_chain, NULL },
         { "qualified", true, set_qualified, NULL },
         { "unit", true, add_unit, NULL },

@@ -194,6 +194,7 @@ static void set_scope(TSNode n, TSFieldId field, found *u)
 static hone_status add(walk *w, found *u, hone_error *err)
 {
     u->order = (uint32_t)found_n(w);
+    u->pass = w->pass;
     hone_text_add(&w->units, (const char *)u, sizeof *u);
     return hone_text_status(&w->units, err);
 }
@@ -408,14 +409,13 @@ static int in_order(const void *a, const void *b)
 }
 
 /* Parents by place; functions in classes are methods; comments that lead a unit are its doc. */
-static hone_status arrange(walk *w, hone_error *err)
+void walk_arrange(walk *w)
 {
     found *u = (found *)(void *)w->units.p;
     const uint64_t n = found_n(w);
     uint64_t up = 0; /* 1 + index of the unit that may hold the next */
     if (n > 1)
         qsort(u, n, sizeof *u, in_order);
-    (void)err;
     for (uint64_t i = 0; i < n; i++) {
         while (up && u[up - 1].end < u[i].end)
             up = u[up - 1].parent;
@@ -436,7 +436,6 @@ static hone_status arrange(walk *w, hone_error *err)
             u[i].kind = HONE_UNIT_METHOD; /* "void Cart::add() {}" */
         up = i + 1;
     }
-    return HONE_OK;
 }
 
 hone_status walk_tree(walk *w, const TSTree *tree, hone_error *err)
@@ -470,5 +469,7 @@ hone_status walk_tree(walk *w, const TSTree *tree, hone_error *err)
             break;
     }
     ts_tree_cursor_delete(&cursor);
-    return st == HONE_OK ? arrange(w, err) : st;
+    if (st == HONE_OK)
+        walk_arrange(w);
+    return st;
 }

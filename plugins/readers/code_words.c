@@ -129,6 +129,7 @@ void words_of_comment(hone_str comment, hone_text *out)
 void words_of_signature(const walk *w, uint64_t i, hone_text *out)
 {
     const found *u = found_at(w, i);
+    const hone_str text = u->pass ? w->masked[u->pass - 1] : w->text;
     const uint64_t n = found_n(w), before = out->n;
     const uint32_t to = u->body_end ? u->body : u->end;
     uint64_t k = i + 1;
@@ -143,7 +144,7 @@ void words_of_signature(const walk *w, uint64_t i, hone_text *out)
             gap = true;
             continue;
         }
-        const char c = w->text.p[at++];
+        const char c = text.p[at++];
         if (space(c)) {
             gap = true;
             continue;
@@ -198,11 +199,13 @@ static void add_own_scope(const walk *w, const found *u, hone_text *out)
 
 void words_of_scope(const walk *w, uint64_t i, hone_text *out)
 {
+    const uint32_t own = found_at(w, i)->pass;
     uint64_t up[64];
     int n = 0;
     hone_text_clear(out);
     for (uint64_t at = found_at(w, i)->parent; at && n < 64; at = found_at(w, at - 1)->parent)
-        up[n++] = at - 1;
+        if (found_at(w, at - 1)->pass == own || !own || !found_at(w, at - 1)->pass)
+            up[n++] = at - 1; /* what another branch of an #if shows does not hold it */
     while (n > 0) {
         const found *holder = found_at(w, up[--n]);
         add_own_scope(w, holder, out);
