@@ -239,8 +239,10 @@ static hone_status parse_masked(job *j, const language *lang, hone_error *err)
         if ((st = code_mask(j->walk.text, i, &m[i], err)) != HONE_OK)
             break;
         w.text = j->walk.masked[i] = hone_text_str(&m[i]);
-        if (i && memcmp(m[0].p, m[1].p, m[0].n) == 0) /* no condition has two branches */
+        if (memcmp(m[i].p, i ? m[0].p : j->walk.text.p, m[i].n) == 0) { /* nothing new */
+            errors = i ? errors : j->walk.error_bytes;
             break;
+        }
         st = parse(j, lang, w.text, &w, err);
         if (st == HONE_OK)
             st = code_merge(&j->walk, &w, err);

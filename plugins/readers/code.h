@@ -61,12 +61,13 @@ typedef struct language {
     uint16_t *units;      /* owned: by symbol, 1 + index into rows                         */
     TSFieldId *qualified; /* owned: by symbol, the field that holds the name's last part   */
     uint32_t n_symbols;
+    bool marked[256];  /* by byte: a text of `marks` begins with it */
     hone_text rows;    /* of lang_unit */
     TSFieldId chain;   /* of declarators; 0: none */
     bool docstrings;   /* it has any              */
     bool preprocessor; /* text of it may need code_mask() */
     /* lists of words, each ending in '\0', one more '\0' at the end */
-    hone_text extensions, also, files, shebangs;
+    hone_text extensions, also, files, shebangs, marks;
 } language;
 
 typedef struct languages {
@@ -122,6 +123,7 @@ typedef struct walk {
     uint64_t error_bytes;  /* of code that did not parse */
     uint32_t error_end;
     uint32_t pass;      /* of found */
+    uint32_t mark;      /* place of the next text of the language's `marks` */
     hone_str masked[2]; /* borrowed: the texts of passes 1 and 2 */
 } walk;
 

@@ -77,6 +77,16 @@ static hone_status set_word(reading *r, char **words, int n, void *slot)
     return HONE_OK;
 }
 
+static hone_status set_marks(reading *r, char **words, int n, void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < n; i++)
+        words[i] += words[i][0] == '\\' && words[i][1]; /* "\#": a plain # begins a comment */
+    for (int i = 0; i < n; i++)
+        r->l->marked[(unsigned char)words[i][0]] = true;
+    return add_words(r, words, n, &r->l->marks);
+}
+
 static hone_status set_flag(reading *r, char **words, int n, void *slot)
 {
     (void)words;
@@ -276,6 +286,7 @@ static hone_status read_line(reading *r, char **words, int n)
         { "also", false, add_words, &l->also },
         { "files", false, add_words, &l->files },
         { "shebang", false, add_words, &l->shebangs },
+        { "marks", false, set_marks, NULL },
         { "preprocessor", false, set_flag, &l->preprocessor },
         { "chain", true, set_chain, NULL },
         { "qualified", true, set_qualified, NULL },
@@ -368,7 +379,7 @@ static hone_status open_grammar(language *l, const hone_host *host, const char *
 
 void language_finish(language *l, const hone_host *host)
 {
-    hone_text *texts[] = { &l->rows, &l->extensions, &l->also, &l->files, &l->shebangs };
+    hone_text *texts[] = { &l->rows, &l->extensions, &l->also, &l->files, &l->shebangs, &l->marks };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         hone_text_finish(texts[i]);
     host->free(host, l->nodes);
@@ -408,9 +419,12 @@ hone_status language_load(languages *all, const char *folder, const char *stem, 
 {
     const hone_host *host = all->host;
     const hone_text list = { .host = host, .tag = "code" };
-    language l = {
-        .rows = list, .extensions = list, .also = list, .files = list, .shebangs = list
-    };
+    language l = { .rows = list,
+                   .extensions = list,
+                   .also = list,
+                   .files = list,
+                   .shebangs = list,
+                   .marks = list };
     char *path = NULL, *so = NULL, *again = NULL;
     size_t n = 0;
     hone_status st = HONE_ERR_NOMEM;

@@ -366,6 +366,25 @@ static void count_error(walk *w, TSNode n)
     w->error_end = end > w->error_end ? end : w->error_end;
 }
 
+/* Is there a text of `marks` in [from, to)? Places only grow from call to call. */
+static bool has_mark(walk *w, uint32_t from, uint32_t to)
+{
+    const language *lang = w->lang;
+    const hone_str t = w->text;
+    if (!lang->marks.n)
+        return true;
+    if (w->mark < from)
+        w->mark = from;
+    for (; w->mark < to; w->mark++) {
+        if (!lang->marked[(unsigned char)t.p[w->mark]])
+            continue;
+        for (const char *m = lang->marks.p, *end = m + lang->marks.n; m < end; m += strlen(m) + 1)
+            if (t.n - w->mark >= strlen(m) && memcmp(t.p + w->mark, m, strlen(m)) == 0)
+                return true;
+    }
+    return false;
+}
+
 /* One node. *into: its children are to be looked at; *before: what leads it. */
 static hone_status enter(walk *w, TSNode n, bool *into, lead *before, hone_error *err)
 {
@@ -392,6 +411,7 @@ static hone_status enter(walk *w, TSNode n, bool *into, lead *before, hone_error
     if (leads(w, l, ts_node_start_byte(n)))
         *before = *l;
     reset(l);
+    *into = has_mark(w, ts_node_start_byte(n), ts_node_end_byte(n)) || ts_node_has_error(n);
     return lang->units[s]
                ? add_unit(w, (const lang_unit *)(const void *)lang->rows.p + (lang->units[s] - 1),
                           n, before, err)

@@ -352,6 +352,17 @@ static uint64_t escape_length(const charset *cs, const char *p, uint64_t n)
     return i < n && p[i] >= 0x40 && p[i] < 0x7f ? i + 1 : 0;
 }
 
+/* Bytes at p that stay as they are: printable ASCII, tabs and line ends. */
+static uint64_t plain_length(const charset *cs, const char *p, uint64_t n)
+{
+    uint64_t i = 0;
+    if (cs->by != BY_UTF8 && cs->by != BY_CP1252)
+        return 0;
+    while (i < n && ((p[i] >= 0x20 && p[i] < 0x7f) || p[i] == '\t' || p[i] == '\n'))
+        i++;
+    return i;
+}
+
 hone_status decode(const decoder *d, decoded *out, const hone_source *source, hone_str label,
                    hone_error *err)
 {
@@ -374,7 +385,14 @@ hone_status decode(const decoder *d, decoded *out, const hone_source *source, ho
     (void)hone_text_reserve(&out->text, bytes.n - i);
     while (i < bytes.n && !out->text.failed && !out->runs.failed) {
         uint32_t cp;
-        uint64_t k = escape_length(cs, bytes.p + i, bytes.n - i);
+        uint64_t k = plain_length(cs, bytes.p + i, bytes.n - i);
+        if (k) {
+            mark(out, i);
+            hone_text_add(&out->text, bytes.p + i, k);
+            i += k;
+            continue;
+        }
+        k = escape_length(cs, bytes.p + i, bytes.n - i);
         if (k) {
             out->control += k;
             i += k;
