@@ -233,9 +233,14 @@ static size_t take_row(row *r, const uint8_t *p, size_t n)
     const uint8_t *at = p + HEAD_BYTES + n_id + n_file;
     get_words(r->ids, at, r->n);
     get_words(r->labels, at + 4 * (size_t)words, r->n);
-    for (int32_t i = 1; i < r->n; i++)
-        r->n_learned += r->labels[i] != LABEL_MASKED;
-    return (size_t)size;
+    bool good = true;
+    for (int32_t i = 0; i < r->n; i++) {
+        good &= r->ids[i] >= 0 && (r->labels[i] == r->ids[i] || r->labels[i] == LABEL_MASKED);
+        r->n_learned += i && r->labels[i] != LABEL_MASKED;
+    }
+    if (!good)
+        row_finish(r);
+    return good ? (size_t)size : 0;
 }
 
 bool packed_load(dataset *out, const char *path, const char *key)

@@ -94,6 +94,7 @@ static hone_status make_samples(child *c, const char *name, hone_error *err)
         hone_status st = program ? exec_process(program, &d, &sink, &alive, err)
                                  : ops->process(c->recipes[k].self, &d, &sink, err);
         c->ended |= !alive;
+        c->again |= !alive && exec_left(program);
         if (st) {
             (void)hone_prefix(err, "recipe %s", c->crew->recipes[k].name);
             return st;
@@ -142,6 +143,11 @@ static void serve_document(child *c, size_t reader, const char *name, int fd)
             st = make_samples(c, name, &err);
         if (p)
             (void)munmap(p, (size_t)s.st_size);
+    }
+    if (c->again) {
+        frame_end(&c->out, frame_begin(&c->out, FRAME_AGAIN));
+        (void)child_flush(c);
+        _exit(0);
     }
     if (c->ended)
         frame_end(&c->out, frame_begin(&c->out, FRAME_LAST));
@@ -198,6 +204,7 @@ _Noreturn void child_run(const crew *w, int fd)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)signal(SIGINT, SIG_IGN); /* the run decides when to stop */
     (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a recipe's program may be gone */
 
     asks_offer(fd, &c.out);
     hone_status st = open_all(&c, &err);

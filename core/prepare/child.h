@@ -40,6 +40,7 @@ typedef struct child {
     uint64_t source_bytes;
     uint32_t who;    /* 0: the reader, 1 + k: recipe k */
     bool ended;      /* the program of a recipe is of no more use: so is this process */
+    bool again;      /* ... and it was gone before the document at hand */
     char prompt[65]; /* of the samples that come */
 } child;
 

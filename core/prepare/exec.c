@@ -17,7 +17,6 @@
 #define SAID 240 /* bytes of its standard error that a message may hold */
 
 struct exec_recipe {
-    const char *name;      /* borrowed */
     const json_t *options; /* borrowed, or NULL */
     pid_t pid;
     int in, out, complaints; /* its standard input, output and error: our ends */
@@ -26,6 +25,8 @@ struct exec_recipe {
     size_t seen; /* of n: no line ends there */
     char said[SAID + 1];
     size_t n_said;
+    bool served; /* it has answered a question */
+    bool left;   /* it ended without a word about this one */
 };
 
 bool exec_is(const char *name)
@@ -133,7 +134,6 @@ hone_status exec_open(exec_recipe **out, const recipe_choice *c, const crew *w, 
     (void)close(in[0]);
     (void)close(back[1]);
     (void)close(complaints[1]);
-    x->name = c->name;
     x->options = c->json;
     x->in = in[1];
     x->out = back[0];
@@ -181,7 +181,7 @@ static hone_status gone(exec_recipe *x, hone_error *err)
         n += utf8_put(cp, words + n);
     }
     words[n] = '\0';
-    return hone_fail(err, HONE_ERR_DEVICE, "%s: the program %s%s%s", x->name,
+    return hone_fail(err, HONE_ERR_DEVICE, "the program %s%s%s",
                      how_it_ended(status, how, sizeof how), n ? ": " : "", words);
 }
 
@@ -204,28 +204,29 @@ static hone_status take_lines(exec_recipe *x, const hone_document *d, const hone
     x->n -= at;
     x->seen = x->n;
     if (!st && *end && x->n)
-        st = hone_fail(err, HONE_ERR_FORMAT, "%s: the program goes on after the end of its answer",
-                       x->name);
+        st = hone_fail(err, HONE_ERR_FORMAT, "the program goes on after the end of its answer");
     if (!st && x->n > EXEC_LINE_BYTES)
-        st = hone_fail(err, HONE_ERR_LIMIT, "%s: the program wrote a line of more than %u MB",
-                       x->name, EXEC_LINE_BYTES >> 20);
+        st = hone_fail(err, HONE_ERR_LIMIT, "the program wrote a line of more than %u MB",
+                       EXEC_LINE_BYTES >> 20);
     return st;
 }
 
 static hone_status hear(exec_recipe *x, uint64_t *heard, hone_error *err)
 {
     if (!mem_grow(&x->buf, &x->cap, x->n + (1u << 16), 1))
-        return hone_fail(err, HONE_ERR_NOMEM, "%s: no memory for its answer", x->name);
+        return hone_fail(err, HONE_ERR_NOMEM, "no memory for its answer");
     const ssize_t n = read(x->out, x->buf + x->n, 1u << 16);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return HONE_OK;
-    if (n <= 0)
+    if (n <= 0) {
+        x->left = x->served && !*heard;
         return gone(x, err);
+    }
     x->n += (size_t)n;
     *heard += (uint64_t)n;
     if (*heard > EXEC_ANSWER_BYTES)
-        return hone_fail(err, HONE_ERR_LIMIT, "%s: the program wrote more than %llu MB about it",
-                         x->name, EXEC_ANSWER_BYTES >> 20);
+        return hone_fail(err, HONE_ERR_LIMIT, "the program wrote more than %llu MB about it",
+                         EXEC_ANSWER_BYTES >> 20);
     return HONE_OK;
 }
 
@@ -238,6 +239,7 @@ hone_status exec_process(exec_recipe *x, const hone_document *d, const hone_samp
     bool end = false, complaints = true;
     hone_status st = exec_tell(&question, d, x->options, err);
     *alive = false;
+    x->left = false;
     while (!st && !end) {
         struct pollfd polls[3] = {
             { .fd = x->out, .events = POLLIN },
@@ -245,7 +247,7 @@ hone_status exec_process(exec_recipe *x, const hone_document *d, const hone_samp
             { .fd = told < question.n ? x->in : -1, .events = POLLOUT },
         };
         if (poll(polls, 3, -1) < 0 && errno != EINTR)
-            st = hone_fail(err, HONE_ERR_IO, "%s: %s", x->name, strerror(errno));
+            st = hone_fail(err, HONE_ERR_IO, "%s", strerror(errno));
         if (polls[1].revents)
             complaints = listen_to_complaints(x);
         if (!st && polls[2].revents & (POLLOUT | POLLERR)) {
@@ -258,9 +260,14 @@ hone_status exec_process(exec_recipe *x, const hone_document *d, const hone_samp
             st = take_lines(x, d, sink, &end, err);
     }
     if (!st && told < question.n)
-        st = hone_fail(err, HONE_ERR_FORMAT, "%s: the program answered before it had read all",
-                       x->name);
+        st = hone_fail(err, HONE_ERR_FORMAT, "the program answered before it had read all");
     *alive = end && x->n == 0 && told == question.n;
+    x->served |= *alive;
     text_finish(&question);
     return st;
+}
+
+bool exec_left(const exec_recipe *x)
+{
+    return x->left;
 }

@@ -35,6 +35,10 @@ HONE_MUST_CHECK hone_status exec_process(exec_recipe *x, const hone_document *d,
                                          const hone_sample_sink *sink, bool *alive,
                                          hone_error *err);
 
+/* After *alive == false: it ended without a word about the document, and had answered before. That is
+ * no fault of the document: another program is to be asked. */
+bool exec_left(const exec_recipe *x);
+
 /* One line of a program: a sample to sink, something lost, or (*end) the end of its answer. */
 HONE_MUST_CHECK hone_status exec_take_line(const char *p, size_t n, const hone_document *d,
                                            const hone_sample_sink *sink, bool *end,

@@ -300,7 +300,7 @@ hone_status ignore_parse(ignore_list *out, const char *p, size_t n, const char *
         const char *end = memchr(p, '\n', n);
         const size_t whole = end ? (size_t)(end - p) : n;
         size_t line = whole;
-        if (end && line && p[line - 1] == '\r')
+        if (line && p[line - 1] == '\r') /* at the end of the file too */
             line--;
         line = strnlen(p, line); /* git's lines end at a NUL */
         if (whole && p[0] != '#' && (line = without_blanks(p, line)))

@@ -31,7 +31,10 @@
 #define FRAME_NOTE 8     /* a line for the report                                          */
 #define FRAME_DROPPED 13 /* who (1 + k: recipe k), how many, why: made and not used      */
 
-#define FRAME_LAST 13 /* from the child, before FRAME_DONE: it ends after this document */
+#define FRAME_LAST 14 /* from the child, before FRAME_DONE: it ends after this document */
+#define FRAME_AGAIN \
+    15 /* from the child, which ends: nothing it said of the document counts, \
+                          another is to read it */
 /* From a process that unpacks an archive: */
 #define FRAME_ENTRY 9 /* name: a document follows                      */
 #define FRAME_DATA 10 /* bytes of it                                   */
@@ -160,6 +163,7 @@ typedef struct document {
     hone_status status; /* HONE_OK, HONE_ERR_SKIP, or why it failed */
     char *message;      /* owned, or NULL */
     bool finished;
+    bool again;              /* a child has handed it back: once is enough */
     bool cached;             /* said comes from the cache */
     bool keyed;              /* key is known: it may go to the cache */
     struct timespec changed; /* of the file, when its key was made */
@@ -176,6 +180,7 @@ typedef struct worker {
     bool ready;        /* FRAME_READY came */
     bool ending;       /* FRAME_LAST came */
     int64_t doc;       /* number of the document at hand, -1: none, -2: finish() */
+    int64_t again;     /* 1 + number of a document for the next child, 0: none */
     double deadline;   /* clock_now() at which it is taken from the child */
     uint8_t *in;       /* owned: bytes received and not decoded */
     size_t n_in, cap_in;
@@ -398,6 +403,8 @@ static inline document *ring_at(run *r, uint64_t number)
 /* cache.c */
 #define SMALL_ENTRY (128u << 10) /* bytes that are kept in memory */
 HONE_MUST_CHECK hone_status cache_open(run *r, hone_error *err);
+/* Drops what has been said of it so far. */
+void forget_answer(document *d);
 /* True: d is finished, with what is known of it. */
 bool cache_find(run *r, document *d);
 void cache_keep(run *r, const document *d);

@@ -87,12 +87,15 @@ static hone_status give_work(run *r, hone_error *err)
         worker *w = &r->workers[i];
         while (r->next_out < r->next_in && ring_at(r, r->next_out)->finished)
             r->next_out++; /* could not be opened, or is known */
-        const bool work = r->next_out < r->next_in;
+        const bool work = w->again || r->next_out < r->next_in;
         const bool wanted = i == 0 || (r->asked && !r->needs_all);
         if (!w->pid && wanted && (work || !r->asked))
             st = worker_start(r, w, err);
-        if (!st && w->pid && w->ready && w->doc == -1 && work)
-            st = hand_out(r, w, (int64_t)r->next_out++, err);
+        if (!st && w->pid && w->ready && w->doc == -1 && work) {
+            const int64_t index = w->again ? w->again - 1 : (int64_t)r->next_out++;
+            w->again = 0;
+            st = hand_out(r, w, index, err);
+        }
         if (w->pid && w->doc == -1 && w->ready)
             w->deadline = INFINITY;
     }

@@ -320,8 +320,24 @@ hone_status take_frame(run *r, worker *w, frame *f, bool *fault, hone_error *err
     }
     if (!d)
         return hone_fail(err, HONE_ERR_FORMAT, "an answer that nobody asked for");
+    if (r->needs_all && (f->type == FRAME_LAST || f->type == FRAME_AGAIN)) {
+        *fault = false; /* what its recipes have gathered would be lost */
+        return hone_fail(
+            err, HONE_ERR_STATE,
+            "%s: the program of a recipe ended, and another recipe needs all documents in "
+            "one process; use them in two runs",
+            d->shown ? d->shown : "documents");
+    }
     if (f->type == FRAME_LAST) {
         w->ending = true;
+        return HONE_OK;
+    }
+    if (f->type == FRAME_AGAIN && w->doc >= 0 && !d->again) {
+        forget_answer(d);
+        d->again = true;
+        w->again = w->doc + 1;
+        w->doc = -1;
+        worker_stop(w, false, NULL);
         return HONE_OK;
     }
     if (f->type >= FRAME_ASK) {

@@ -21,6 +21,8 @@ static const char script[] =
     "  *'\"text\":\"p-hang'*) sleep 60NONCE ;;\n"
     "  *'\"text\":\"p-orphan'*) sleep 61NONCE & end; exit 0 ;;\n"
     "  *'\"text\":\"p-crash'*) kill -SEGV $$; exit 9 ;;\n"
+    "  *'\"text\":\"p-once'*) end; exit 0 ;;\n"
+    "  *'\"text\":\"p-mute'*) exit 5 ;;\n"
     "  *'\"text\":\"p-leave'*) echo 'a word of farewell' >&2; exit 4 ;;\n"
     "  *'\"text\":\"p-flood'*) while :; do echo '{\"text\":\"again and again\"}'; done ;;\n"
     "  *'\"text\":\"p-longline'*) head -c 30000000 /dev/zero ;;\n"
@@ -177,6 +179,32 @@ static void test_exec__a_bad_answer_costs_a_document(void)
     end();
 }
 
+/* A program that ends between two documents, or before it says a word: only the document that ends a
+ * fresh one has failed. */
+static void test_exec__a_program_that_ends_is_started_again(void)
+{
+    hone_error err = { 0 };
+    prepare_report r;
+    prepare_options o = { .timeout = 20, .jobs = 1 };
+    begin();
+    put_program();
+    for (int i = 0; i < 12; i++) {
+        char name[20], words[40];
+        (void)snprintf(name, sizeof name, "%02d.bad", i);
+        (void)snprintf(words, sizeof words, "%s %d", i % 3 == 1 ? "p-once" : "fine", i);
+        put(name, words);
+    }
+    put("50.bad", "p-mute");
+    put("51.bad", "fine");
+    CHECK_OK(run_program(&o, &r, &err), err);
+    CHECK_INT(r.failed, 1);
+    CHECK_LINE("failed", "50.bad", "with status 5");
+    CHECK_INT(r.samples + r.duplicates, 9);
+    prepare_report_finish(&r);
+    free((char *)(uintptr_t)program);
+    end();
+}
+
 static void test_exec__who_may_and_what_is_missing(void)
 {
     hone_error err = { 0 };
@@ -223,6 +251,7 @@ int main(int argc, char **argv)
         return 1;
     RUN(test_exec__a_program_makes_samples);
     RUN(test_exec__a_bad_answer_costs_a_document);
+    RUN(test_exec__a_program_that_ends_is_started_again);
     RUN(test_exec__who_may_and_what_is_missing);
     registry_close(plugins);
     return TEST_EXIT();
