@@ -80,7 +80,7 @@ struct ops {
     hone_queue *queue;         /* owned    */
     hone_dev_info info;
     uint32_t flags;
-    uint32_t operands; /* of products, as in hone_gemm_args */
+    uint32_t operands;              /* of products, as in hone_gemm_args */
     hone_kernel kernel[N_PROGRAMS]; /* compiled at first use */
     hone_kernel *compiled;          /* owned: from ops_compile() */
     size_t n_compiled, compiled_cap;

@@ -61,8 +61,8 @@ static bool semicolon_scan(TSLexer *lexer, const bool *valid, bool *comment)
             while (iswspace((wint_t)lexer->lookahead));
             return lexer->lookahead != ':' || valid[LOGICAL_OR];
         }
-        line_end = lexer->lookahead == '\n' || lexer->lookahead == 0x2028 ||
-                   lexer->lookahead == 0x2029;
+        line_end =
+            lexer->lookahead == '\n' || lexer->lookahead == 0x2028 || lexer->lookahead == 0x2029;
         if (!line_end && !iswspace((wint_t)lexer->lookahead))
             return false;
         skip(lexer);
