@@ -20,8 +20,9 @@ hone prepare
 echo
 narrow=$(seconds cpu/bf16) wide=$(seconds cpu/fp32)
 backend=cpu/fp32
-if awk "BEGIN { exit !($narrow > 0 && 1.3 * $narrow < $wide) }"; then backend=cpu/bf16; fi
-echo "2. hone train: LoRA on models/hone-tiny, $backend (hone plan: $wide s a step in fp32, $narrow in bf16)"
+if LC_ALL=C awk "BEGIN { exit !(${narrow:-0} > 0 && 1.3 * ${narrow:-0} < ${wide:-0}) }"; then backend=cpu/bf16; fi
+LC_ALL=C printf '2. hone train: LoRA on models/hone-tiny, %s (hone plan: %.3f s a step in fp32, %.3f in bf16)\n' \
+    "$backend" "${wide:-0}" "${narrow:-0}"
 hone train
 echo
 echo "3. hone exam: the same questions before and after"
